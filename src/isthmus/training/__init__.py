@@ -1,1 +1,9 @@
-"""The training loop."""
+"""The training loop: one function, its settings, and what makes it fast and resumable."""
+
+from .loop import Interrupted, fit
+from .rows import Rows, Scaling
+from .schedule import Schedule
+from .settings import Settings
+from .step import NonFiniteError
+
+__all__ = ["Interrupted", "NonFiniteError", "Rows", "Scaling", "Schedule", "Settings", "fit"]

@@ -1,0 +1,144 @@
+"""Plain, safe files: written whole or not at all, checked when read. Safetensors and JSON, never pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "FORMAT",
+    "UnreadableFile",
+    "read_json",
+    "read_tensors",
+    "write_bytes",
+    "write_json",
+    "write_tensors",
+    "write_text",
+]
+
+FORMAT = 1
+"""Version of the files written here; a file of a newer one is refused, never guessed at."""
+
+
+class UnreadableFile(ValueError):
+    """A file that is missing, torn, foreign or of a newer format."""
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace a file by `data`, whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the rename itself must survive a power cut
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace a file by UTF-8 text, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Replace a file by JSON, whole or not at all. NaN and infinity are a ValueError: they are not JSON."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON object of this format or an older one.
+
+    Raises:
+        UnreadableFile: missing, not JSON, not an object, or of a newer format.
+    """
+    try:
+        value = json.loads(_read_bytes(path))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise UnreadableFile(
+            f"Expected JSON in {path}, got something else ({error}); the file is torn or foreign."
+        ) from error
+    if not isinstance(value, dict):
+        raise UnreadableFile(f"Expected a JSON object in {path}, got {type(value).__name__}.")
+    _check_format(path, value.get("format"))
+    return value
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write named tensors and JSON metadata as one safetensors file with a checksum over the data."""
+    import safetensors.torch
+
+    payload = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    (length,) = struct.unpack("<Q", payload[:8])
+    header, data = json.loads(payload[8 : 8 + length]), memoryview(payload)[8 + length :]
+    header["__metadata__"] = {
+        "isthmus": json.dumps({**metadata, "format": FORMAT}, allow_nan=False),
+        "crc32": str(zlib.crc32(data)),
+    }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the data aligned to 8 bytes
+    write_bytes(path, b"".join((struct.pack("<Q", len(text)), text, data)))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote: tensors and metadata.
+
+    Raises:
+        UnreadableFile: missing, truncated, altered, not written by Isthmus, or of a newer format.
+    """
+    import safetensors
+    import safetensors.torch
+
+    payload = _read_bytes(path)
+    try:
+        tensors = safetensors.torch.load(payload)
+        (length,) = struct.unpack("<Q", payload[:8])
+        note = json.loads(payload[8 : 8 + length]).get("__metadata__", {})
+    except (safetensors.SafetensorError, struct.error, ValueError, KeyError) as error:
+        raise UnreadableFile(
+            f"Expected a safetensors file in {path}, got something torn or foreign ({error})."
+        ) from error
+    try:
+        metadata, checksum = json.loads(note["isthmus"]), int(note["crc32"])
+    except (KeyError, ValueError) as error:
+        raise UnreadableFile(f"Expected a file written by Isthmus, got another safetensors file: {path}.") from error
+    _check_format(path, metadata.get("format"))
+    if zlib.crc32(memoryview(payload)[8 + length :]) != checksum:
+        raise UnreadableFile(
+            f"Expected checksum {checksum} of {path}, got another one; the file was altered or damaged."
+        )
+    return tensors, metadata
+
+
+def _read_bytes(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadableFile(f"Expected a readable file at {path}, got: {error.strerror or error}.") from error
+
+
+def _check_format(path: str | os.PathLike[str], version: Any) -> None:
+    if not isinstance(version, int):
+        raise UnreadableFile(f"Expected a file written by Isthmus, got one without a format version: {path}.")
+    if version > FORMAT:
+        raise UnreadableFile(
+            f"Expected format {FORMAT} or older, got {version} in {path}; use a newer version of Isthmus."
+        )

@@ -1,0 +1,93 @@
+"""How to train: one plain record, the same in Python, in a run's configuration and in its checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from .schedule import Schedule
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a training run.
+
+    Args:
+        max_epochs: passes over the data.
+        batch_size: examples a step; the last batch of an epoch is as large as what is left.
+        learning_rate: of Adam, before the schedule.
+        schedule: factor on the learning rate at each step.
+        clip_norm: largest norm of the gradient; None does not clip.
+        average: decay of an exponential average of the weights, which then is the trained model; None keeps none.
+        patience: epochs without a better validation loss after which to stop and take the best weights; None never.
+        precision: "fp32"; "bf16" runs matrix products in half precision, densities and weights in float32; "auto"
+            is "bf16" on a GPU that has it.
+        device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes an accelerator where there is one.
+        compile: compile the step; "auto" does where the run is long enough to repay it.
+        seed: of order and noise. The same seed on the same machine gives the same model.
+        checkpoint_seconds: time between checkpoints, where a folder is given.
+        checkpoint_steps: steps between checkpoints, instead.
+
+    Raises:
+        ValueError: values out of range.
+    """
+
+    max_epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: Schedule = field(default_factory=Schedule)
+    clip_norm: float | None = None
+    average: float | None = None
+    patience: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    compile: Literal["auto"] | bool = "auto"
+    seed: int = 0
+    checkpoint_seconds: float = 60.0
+    checkpoint_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "patience", "checkpoint_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"Expected {name} >= 1, got {value}.")
+        for name in ("learning_rate", "clip_norm", "checkpoint_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"Expected {name} > 0, got {value}.")
+        if self.average is not None and not 0 < self.average < 1:
+            raise ValueError(f"Expected average, a decay, in (0, 1), got {self.average}.")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise ValueError(f"Expected precision 'auto', 'fp32' or 'bf16', got {self.precision!r}.")
+        if self.compile not in ("auto", True, False):
+            raise ValueError(f"Expected compile 'auto', True or False, got {self.compile!r}.")
+
+    def resolve_device(self) -> torch.device:
+        """The device to train on.
+
+        Raises:
+            ValueError: unknown, or not present on this machine.
+        """
+        if self.device == "auto":
+            if torch.cuda.is_available():
+                return torch.device("cuda", torch.cuda.current_device())
+            return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"Expected device 'auto', 'cpu', 'cuda' or 'mps', got {self.device!r}: {reason}"
+            ) from error
+        return device
+
+    def resolve_precision(self, device: torch.device) -> Literal["fp32", "bf16"]:
+        """The precision to train in on that device."""
+        if self.precision == "auto":
+            return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        return self.precision

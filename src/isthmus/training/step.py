@@ -1,0 +1,217 @@
+"""One training step: forward and backward in one graph, then the check and a fused Adam outside it.
+
+The usual two-graph step loses its time at the boundary between forward and backward and in `Optimizer.step`'s
+Python. Here `torch.autograd.grad` is traced with the forward pass, and the graph returns detached gradients.
+"""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from ..model import LatentVariableModel
+from ..objectives import Objective
+from .rows import Rows, Scaling, mix
+
+__all__ = ["Adam", "NonFiniteError", "Step", "seed_noise"]
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or gradient became NaN or infinite; the model holds its last good weights."""
+
+
+class Adam:
+    """torch's fused Adam kernel without `Optimizer.step`'s bookkeeping, a third of a small step's time.
+
+    The kernel is private to torch: the tests hold it against `torch.optim.Adam`.
+
+    Attributes:
+        means, squares: running moments of the gradients.
+        committed: number of updates made, a 0-d float32 tensor shared by all parameters.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        self.parameters = [parameter.detach() for parameter in parameters]
+        self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.committed = torch.zeros((), device=self.parameters[0].device)
+        self.betas = betas
+
+    def update(self, gradients: Sequence[Tensor], learning_rate: float, failed: Tensor) -> None:
+        """Commit one update, unless `failed` (0-d float32) is 1: then nothing changes."""
+        self.committed += 1 - failed
+        torch._fused_adam_(  # type: ignore[attr-defined]
+            self.parameters, list(gradients), self.means, self.squares, [], [self.committed] * len(self.parameters),
+            lr=learning_rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0, eps=1e-8,
+            amsgrad=False, maximize=False, found_inf=failed,
+        )  # fmt: skip
+
+
+@dataclass
+class Step:
+    """`step(rows, number, learning_rate)` updates the model on some rows.
+
+    Args:
+        model, objective: what is trained, for what; the model is already on the device.
+        scaling: from the rows to the model's units.
+        seed: of the noise; step `number`'s noise is a function of (seed, number).
+        bf16: autocast matrix products.
+        clip_norm: largest gradient norm, or None.
+        full_size: rows of a full batch. Only those run compiled: another size would compile once more.
+        compile: whether to.
+
+    Attributes:
+        names: names of what `statistics` holds: loss, the objective's terms, gradient norm.
+        failed: 1 from the first non-finite loss or gradient on, 0-d; nothing is committed from there on.
+    """
+
+    model: LatentVariableModel
+    objective: Objective
+    scaling: Scaling
+    seed: int
+    bf16: bool = False
+    clip_norm: float | None = None
+    full_size: int = 0
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self.parameter_names, self.parameters = _trained(self.model)
+        self.device, self.dtype = self.parameters[0].device, self.parameters[0].dtype
+        self.adam = Adam(self.parameters)
+        self.failed = torch.zeros((), device=self.device)
+        self.number = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._buffers = [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
+        self._compiled: Callable[..., Any] | None = None
+
+    def __call__(self, rows: Rows, number: int, learning_rate: float) -> Tensor:
+        """Train on some rows; returns the statistics named in `names`, (len(names),), on the device."""
+        statistics, failed, gradients = self._run(rows, number)
+        torch.maximum(self.failed, failed, out=self.failed)
+        self.adam.update(gradients, learning_rate, self.failed)
+        return statistics
+
+    def _run(self, rows: Rows, number: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        self.number.fill_(number)
+        if not self.names:
+            self._check(rows)  # one eager pass: it also fills kl_divergence's dispatch cache, which cannot be traced
+        seed_noise(self.seed, number, self.device)
+        if not self.compile or len(rows.x) != self.full_size:
+            return self._graph(rows, self.number)
+        if self._compiled is None:
+            return self._first_compiled(rows, number)
+        return self._compiled(rows, self.number)
+
+    def _forward(self, rows: Rows, number: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.autocast(rows.x.device.type, torch.bfloat16, enabled=self.bf16):
+            loss = self.objective(self.model, rows.batch(self.scaling, self.dtype, number))
+        return loss.total(rows.weight), dict(loss.terms)
+
+    def _graph(self, rows: Rows, number: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Loss and gradients, without touching the model: what is compiled."""
+        before = [buffer.clone() for buffer in self._buffers]
+        total, terms = self._forward(rows, number)
+        gradients = torch.autograd.grad(total, self.parameters)
+        # Gradients that are not finite make their own norm so; one reduction serves check, clipping and log.
+        norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+        if self.clip_norm is not None:
+            factor = (self.clip_norm / (norm + 1e-12)).clamp(max=1.0)
+            gradients = tuple(gradient * factor for gradient in gradients)
+        statistics = torch.stack([total.detach(), *(term.detach().mean() for term in terms.values()), norm])
+        failed = 1.0 - torch.isfinite(total.detach() + norm).float()
+        for buffer, old in zip(self._buffers, before, strict=True):
+            buffer.copy_(torch.where(failed > 0, old, buffer))
+        return statistics, failed, gradients
+
+    def _check(self, rows: Rows) -> None:
+        """Fail early and by name where the objective and the model don't fit."""
+        buffers = [buffer.clone() for buffer in self._buffers]
+        seed_noise(self.seed, int(self.number), self.device)
+        total, terms = self._forward(rows, self.number)
+        gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
+        unused = [name for name, gradient in zip(self.parameter_names, gradients, strict=True) if gradient is None]
+        if unused:
+            raise ValueError(
+                f"Expected every trained parameter to take part in the loss, got no gradient for {', '.join(unused)}; "
+                "use it in the model, or freeze it with requires_grad_(False)."
+            )
+        for buffer, old in zip(self._buffers, buffers, strict=True):
+            buffer.copy_(old)
+        self.names = ("loss", *terms, "gradient_norm")
+
+    def _first_compiled(self, rows: Rows, number: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Compile and run; where no compiler is found, say so once and stay eager."""
+        validate = Distribution._validate_args  # type: ignore[attr-defined]
+        self._compiled = _compile(self._graph)
+        try:
+            with torch._dynamo.config.patch(trace_autograd_ops=True):
+                return self._compiled(rows, self.number)
+        except Exception as error:
+            if isinstance(error, (ValueError, TypeError)):
+                raise
+            warnings.warn(
+                f"The training step could not be compiled and runs eagerly, more slowly: {_first_line(error)}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self.compile = False
+            return self._run(rows, number)
+        finally:
+            # torch.compile switches validation of distributions off for the whole process.
+            Distribution.set_default_validate_args(validate)
+
+    def explain(self, rows: Rows, number: int) -> NonFiniteError:
+        """Run a failed step again, eagerly (its noise is a function of its number), and name what is not finite."""
+        seed_noise(self.seed, number, self.device)
+        self.number.fill_(number)
+        total, terms = self._forward(rows, self.number)
+        gradients = torch.autograd.grad(total, self.parameters)
+        parts = {f"term {name!r}": term for name, term in terms.items()} | {"the loss": total}
+        parts |= {f"the gradient of {name}": g for name, g in zip(self.parameter_names, gradients, strict=True)}
+        bad = next((name for name, part in parts.items() if not part.isfinite().all()), "the norm of the gradient")
+        return NonFiniteError(
+            f"Expected a finite loss and gradient, got a non-finite value in {bad} at step {number}; the model holds the "
+            "last good weights, from before that step. Use a smaller learning rate, clip_norm, or look at the data."
+        )
+
+
+def seed_noise(seed: int, number: int, device: torch.device) -> None:
+    """Make the noise drawn next a function of (seed, number)."""
+    value = mix(~seed, number)
+    torch.default_generator.manual_seed(value)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(value)
+    elif device.type == "mps":
+        torch.mps.manual_seed(value)
+
+
+def _trained(model: nn.Module) -> tuple[list[str], list[nn.Parameter]]:
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not named:
+        raise ValueError("Expected a model with parameters to train, got none; use requires_grad_(True) on them.")
+    return [name for name, _ in named], [parameter for _, parameter in named]
+
+
+def _compile(method: Callable[..., Any]) -> Callable[..., Any]:
+    # torch keeps compiled graphs by code object, and no more than a few for each; a code object of its own keeps
+    # every model's graph apart, and lets go of it with the model.
+    function = method.__func__  # type: ignore[attr-defined]
+    own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    # Noise of the fallback kernels is that of eager mode, so compiling changes speed and nothing else.
+    return torch.compile(
+        types.MethodType(own, method.__self__),
+        fullgraph=True,
+        dynamic=False,
+        options={"fallback_random": True},
+    )  # type: ignore[attr-defined]
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
