@@ -1,0 +1,248 @@
+"""How likely a model finds data: lower bounds on log p(x), of known error and in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from ..distributions import Point
+from ..model import Batch, LatentVariableModel, Layer, Trace
+from .chunks import CHUNK_SIZE, device_of, evaluating, map_rows
+from .noise import RowNoise, row_keys
+
+__all__ = ["Bound", "ImportanceEstimate", "Mean", "bound", "importance_log_likelihood"]
+
+_NO_DENSITY = (
+    "Expected codes with a density and a prior, got deterministic ones, which give no bound on log p(x); "
+    "use the reconstruction error, or a VAE."
+)
+
+
+class Mean(NamedTuple):
+    """A mean over examples and its standard error, which is NaN for a single example."""
+
+    value: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, values: Tensor) -> Mean:
+        """Mean of values (n,), and sd / sqrt(n)."""
+        values = values.double()
+        return cls(values.mean().item(), values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan)
+
+
+class Bound(NamedTuple):
+    """The evidence lower bound of each example, and its two parts, in nats: bound = -distortion - rate.
+
+    Attributes:
+        bound: lower bound on log p(x), (n,).
+        distortion: -E_q[log p(x|z)], (n,).
+        rate: KL(q(z|x) || p(z)), (n,).
+    """
+
+    bound: Tensor
+    distortion: Tensor
+    rate: Tensor
+
+    @property
+    def mean(self) -> Mean:
+        """The mean bound and its standard error over examples."""
+        return Mean.of(self.bound)
+
+
+class ImportanceEstimate(NamedTuple):
+    """Estimated log p(x) of each example, in nats, and how far to trust it.
+
+    Attributes:
+        log_likelihood: log of the mean importance weight, (n,).
+        standard_error: Monte-Carlo standard error of each example (delta method), (n,); NaN for one sample. It is too
+            small where the effective sample size is: then rare large weights have not been seen.
+        effective_sample_size: (sum of weights)^2 / sum of squared weights, between 1 and n_samples, (n,).
+    """
+
+    log_likelihood: Tensor
+    standard_error: Tensor
+    effective_sample_size: Tensor
+
+    @property
+    def mean(self) -> Mean:
+        """The mean log-likelihood and its standard error over examples."""
+        return Mean.of(self.log_likelihood)
+
+
+def _rate(layer: Layer) -> Tensor:
+    """KL(q || p) of each example, (B,): exact where torch knows it, else estimated from the layer's samples."""
+    q, z, prior = layer
+    if prior is None or isinstance(q, Point):
+        raise TypeError(_NO_DENSITY)
+    if q is prior:
+        return z.new_zeros(z.shape[-2])
+    try:
+        rate = kl_divergence(q, prior)
+    except NotImplementedError:
+        rate = q.log_prob(z) - prior.log_prob(z)
+    return rate.reshape(-1, rate.shape[-1]).mean(0)  # over samples, where there are any
+
+
+def _plan(n_samples: int, n_features: int, max_elements: int | None, device: torch.device) -> tuple[int, int]:
+    """Rows and samples of one pass; they depend on nothing that changes from batch to batch.
+
+    A pass is wide enough for fast matrix products and small enough to stay in a processor's cache, and so is filled
+    with samples first: a row that has a pass of its own needs no padding.
+    """
+    if max_elements is None:
+        max_elements = 2**20 if device.type == "cpu" else 2**26
+    width = max(1, max_elements // max(n_features, 256))  # few features: what the nets hold inside counts, too
+    n_passes = math.ceil(n_samples / width)
+    samples = math.ceil(n_samples / n_passes)  # equal pieces, not one small one at the end
+    return min(CHUNK_SIZE, max(1, width // samples)), samples
+
+
+def _stream(
+    model: LatentVariableModel,
+    x: Tensor,
+    condition: Tensor | None,
+    n_samples: int,
+    seed: int,
+    max_elements: int | None,
+    accumulate: Callable[[tuple[Tensor, ...] | None, Trace], tuple[Tensor, ...]],
+) -> tuple[Tensor, ...]:
+    """Fold the traces of n_samples samples of each row into a few numbers a row."""
+    if x.ndim != 2:
+        raise ValueError(f"Expected flat rows (n, n_features), got {tuple(x.shape)}; use x.flatten(1).")
+    if n_samples < 1:
+        raise ValueError(f"Expected n_samples of at least 1, got {n_samples}.")
+    device = device_of(model)
+    n_rows, n_pass = _plan(n_samples, x.shape[1], max_elements, device)
+
+    def score(rows: Tensor, condition: Tensor | None) -> tuple[Tensor, ...]:
+        batch, keys = Batch(rows, rows, condition), row_keys(rows)
+        state = None
+        for first in range(0, n_samples, n_pass):
+            noise = RowNoise(keys, seed, first_sample=first)
+            state = accumulate(state, model.trace(batch, min(n_pass, n_samples - first), noise))
+        return state or ()
+
+    with evaluating(model):
+        return map_rows(score, x, condition, chunk_size=n_rows, device=device)
+
+
+def bound(
+    model: LatentVariableModel,
+    x: Tensor,
+    n_samples: int = 1,
+    *,
+    condition: Tensor | None = None,
+    seed: int = 0,
+    max_elements: int | None = None,
+) -> Bound:
+    r"""The evidence lower bound of each example.
+
+    .. math:: \log p(x) \ge E_q[\log p(x|z)] - KL(q(z|x) \,\|\, p(z))
+
+    The score to compare models by when there are many examples. One sample suffices for a mean over examples; the
+    KL is exact where it is known in closed form. For one example's own log p(x) use `importance_log_likelihood`.
+
+    Args:
+        model: a model whose codes have a prior.
+        x: examples in the model's units, (n, F).
+        n_samples: samples of z for the distortion.
+        condition: labels or side information, (n, C).
+        seed: seed of the noise, which besides depends only on an example's content.
+        max_elements: largest number of elements of a tensor (samples, rows, F), F counting as 256 at least; bounds the
+            memory.
+
+    Returns:
+        Bound, distortion and rate, each (n,), nats.
+
+    Raises:
+        TypeError: the model's codes are deterministic.
+        ValueError: x is not flat, or n_samples below 1.
+
+    References:
+        Kingma and Welling 2014, "Auto-Encoding Variational Bayes", eq. 3.
+    """
+
+    def accumulate(state: tuple[Tensor, ...] | None, trace: Trace) -> tuple[Tensor, ...]:
+        log_likelihood = trace.log_likelihood
+        rate = torch.stack([_rate(layer) for layer in trace.layers]).sum(0).double() * len(log_likelihood)
+        sums = (-log_likelihood.sum(0, dtype=torch.float64), rate)
+        return sums if state is None else (state[0] + sums[0], state[1] + sums[1])
+
+    distortion, rate = _stream(model, x, condition, n_samples, seed, max_elements, accumulate)
+    distortion, rate = distortion / n_samples, rate / n_samples
+    return Bound(-distortion - rate, distortion, rate)
+
+
+def importance_log_likelihood(
+    model: LatentVariableModel,
+    x: Tensor,
+    n_samples: int = 5000,
+    *,
+    condition: Tensor | None = None,
+    seed: int = 0,
+    max_elements: int | None = None,
+) -> ImportanceEstimate:
+    r"""Log p(x) of each example by importance sampling from the posterior.
+
+    .. math:: \log \hat p(x) = \log \frac{1}{k} \sum_{i=1}^k \frac{p(x, z_i)}{q(z_i|x)}, \qquad z_i \sim q(z|x)
+
+    Its expectation is a lower bound on log p(x), which rises with k and reaches it; published log-likelihoods of VAEs
+    are this number with k = 5000. With k = 1 it is a Monte-Carlo estimate of `bound`.
+
+    Args:
+        model: a model whose codes have a prior; without an encoder, samples come from the prior.
+        x: examples in the model's units, (n, F).
+        n_samples: samples k of each example.
+        condition: labels or side information, (n, C).
+        seed: seed of the noise, which besides depends only on an example's content.
+        max_elements: largest number of elements of a tensor (samples, rows, F), F counting as 256 at least; bounds the
+            memory. Results don't depend on it but for rounding.
+
+    Returns:
+        Log-likelihood, its Monte-Carlo standard error, and the effective sample size, each (n,).
+
+    Raises:
+        TypeError: the model's codes are deterministic.
+        ValueError: x is not flat, or n_samples below 1.
+
+    References:
+        Burda, Grosse and Salakhutdinov 2015, "Importance Weighted Autoencoders", eq. 8.
+
+    Example:
+        >>> from isthmus.distributions import normal
+        >>> from isthmus.priors import StandardNormal
+        >>> decoder = lambda z, condition: normal(z, torch.ones_like(z))
+        >>> model = LatentVariableModel(None, decoder, StandardNormal(1))
+        >>> estimate = importance_log_likelihood(model, torch.zeros(1, 1), 20_000)
+        >>> exact = -0.5 * math.log(2 * math.pi * 2)  # x is N(0, 2)
+        >>> abs(estimate.log_likelihood.item() - exact) < 4 * estimate.standard_error.item()
+        True
+    """
+
+    def accumulate(state: tuple[Tensor, ...] | None, trace: Trace) -> tuple[Tensor, ...]:
+        if any(layer.prior is None or isinstance(layer.q, Point) for layer in trace.layers):
+            raise TypeError(_NO_DENSITY)
+        log_w = trace.log_weights.double()
+        top = log_w.max(0).values
+        if state is not None:
+            top = torch.maximum(top, state[0])
+        shift = torch.where(top.isneginf(), 0.0, top)  # all weights so far are zero: avoid inf - inf
+        weights = (log_w - shift).exp()
+        sums = (weights.sum(0), weights.square().sum(0))
+        if state is not None:
+            # Sums so far are relative to the former maximum.
+            scale = (state[0] - shift).exp()
+            sums = (sums[0] + state[1] * scale, sums[1] + state[2] * scale.square())
+        return top, *sums
+
+    top, total, squares = _stream(model, x, condition, n_samples, seed, max_elements, accumulate)
+    effective = total.square() / squares
+    # Relative variance of the mean weight, (k sum w^2 / (sum w)^2 - 1) / (k - 1); rounding may make it negative.
+    variance = (n_samples / effective - 1).clamp(min=0) / (n_samples - 1) if n_samples > 1 else effective * math.nan
+    return ImportanceEstimate(top + (total / n_samples).log(), variance.sqrt(), effective)
