@@ -1,0 +1,15 @@
+"""What torch.distributions lacks: deterministic codes, likelihoods of pixels, and exact KLs between Gaussians."""
+
+from .codes import Point, at_least_float32, kl_per_dimension, normal, reparameterise
+from .likelihoods import ContinuousBernoulli, DiscretisedLogistic, OneHotGroups
+
+__all__ = [
+    "ContinuousBernoulli",
+    "DiscretisedLogistic",
+    "OneHotGroups",
+    "Point",
+    "at_least_float32",
+    "kl_per_dimension",
+    "normal",
+    "reparameterise",
+]
