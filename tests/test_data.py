@@ -1,0 +1,322 @@
+"""Reading data: what comes out, and what is refused with which words."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isthmus.data import DataSet, load_data
+from isthmus.data.dataset import random_split
+from isthmus.data.named import cache_folder
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((10, 3))
+
+
+def npz(path: Path, **members) -> str:
+    np.savez(path, **members)
+    return str(path)
+
+
+def rows(data: DataSet) -> np.ndarray:
+    return np.concatenate((data.x_train, data.x_test))
+
+
+def test_digits_are_images_in_the_unit_interval():
+    data = load_data("digits")
+    assert data.feature_shape == (8, 8)
+    assert data.x_train.dtype == np.float32
+    assert (rows(data).min(), rows(data).max()) == (0.0, 1.0)
+    assert set(data.y_test.tolist()) == set(range(10))
+    assert data.split == {"kind": "random", "seed": 0, "test_fraction": 0.2}
+
+
+def test_digits_split_loses_and_repeats_nothing():
+    from sklearn.datasets import load_digits
+
+    images = load_digits()["images"] / 16
+    data = load_data("digits")
+    assert len(data.x_train) + len(data.x_test) == len(images)
+    assert sorted(map(bytes, rows(data))) == sorted(map(bytes, images.astype(np.float32)))
+
+
+def test_labels_travel_with_their_rows(tmp_path):
+    x = np.arange(40.0).reshape(20, 2)
+    data = load_data(npz(tmp_path / "a.npz", x=x, y=x[:, 0].astype(int)))
+    assert (data.x_train[:, 0] == data.y_train).all()
+    assert (data.x_test[:, 0] == data.y_test).all()
+
+
+@given(st.integers(2, 500), st.integers(0, 2**32))
+@settings(max_examples=50, deadline=None)
+def test_split_is_a_partition_and_a_function_of_its_seed(n, seed):
+    train, test = random_split(n, seed, "x")
+    assert sorted((*train, *test)) == list(range(n))
+    assert len(train) > 0
+    assert len(test) == max(1, round(n / 5))
+    again = random_split(n, seed, "x")
+    assert (train == again[0]).all()
+
+
+def test_another_seed_is_another_split():
+    first, second = load_data("digits", seed=1), load_data("digits", seed=2)
+    assert not np.array_equal(first.x_test, second.x_test)
+    assert np.array_equal(first.x_test, load_data("digits", seed=1).x_test)
+
+
+def test_mnist_keeps_its_pixels_and_its_split():
+    folder = Path(os.environ.get("ISTHMUS_DATA", ""))
+    if not (folder / "mnist.npz").is_file():
+        pytest.skip("needs mnist.npz in $ISTHMUS_DATA")
+    data = load_data("mnist")
+    assert data.x_train.shape == (60_000, 28, 28)
+    assert data.x_test.shape == (10_000, 28, 28)
+    assert data.x_train.dtype == np.uint8
+    assert data.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert abs(data.x_train.mean() / 255 - 0.13066) < 1e-5
+    assert data.split == {"kind": "own"}
+
+
+def test_mnist_is_found_in_the_cache_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("ISTHMUS_DATA", raising=False)
+    monkeypatch.setattr("isthmus.data.named.cache_folder", lambda: tmp_path)
+    with pytest.raises(ValueError, match=r"got no such file; download it from .*mnist\.npz"):
+        load_data("mnist")
+    npz(tmp_path / "mnist.npz", x_train=X, y_train=X, x_test=X, y_test=X)
+    with pytest.raises(ValueError, match="60000 uint8 images of 28 x 28"):
+        load_data("mnist")
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "tail"),
+    [
+        ("linux", "XDG_CACHE_HOME", ("isthmus",)),
+        ("win32", "LOCALAPPDATA", ("isthmus",)),
+        ("darwin", None, ("Library", "Caches", "isthmus")),
+    ],
+)
+def test_cache_folder_is_the_platforms(platform, variable, tail, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    if variable is not None:
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert cache_folder() == tmp_path.joinpath(*tail)
+
+
+def test_npy_round_trip(tmp_path):
+    np.save(tmp_path / "a.npy", X)
+    data = load_data(str(tmp_path / "a.npy"))
+    assert sorted(map(bytes, rows(data))) == sorted(map(bytes, X))
+    assert (data.name, data.y_train, data.y_test) == ("a", None, None)
+
+
+@pytest.mark.parametrize(
+    ("given_dtype", "read_dtype"),
+    [
+        ("u1", "u1"),
+        ("?", "f4"),
+        ("i2", "f4"),
+        ("i8", "f8"),
+        ("f2", "f4"),
+        ("f4", "f4"),
+        ("f8", "f8"),
+        (">f4", "f4"),
+    ],
+)
+def test_dtypes_are_kept_or_widened(given_dtype, read_dtype, tmp_path):
+    x = np.arange(20).reshape(10, 2).astype(given_dtype)
+    np.save(tmp_path / "a.npy", x)
+    got = rows(load_data(str(tmp_path / "a.npy")))
+    assert got.dtype == np.dtype(read_dtype)
+    assert sorted(got[:, 0].tolist()) == sorted(x[:, 0].astype(float).tolist())
+
+
+@pytest.mark.parametrize("name", ["x", "X", "data", "x_train"])
+def test_npz_members_by_any_of_their_names(name, tmp_path):
+    data = load_data(npz(tmp_path / "a.npz", **{name: X}))
+    assert len(rows(data)) == 10
+
+
+def test_npz_own_split_is_kept(tmp_path):
+    x = np.arange(16.0).reshape(8, 2)
+    path = npz(tmp_path / "a.npz", x_train=x[:5], y_train=np.arange(5), x_test=x[5:], y_test=np.arange(3))
+    data = load_data(path)
+    assert np.array_equal(data.x_train, x[:5])
+    assert np.array_equal(data.x_test, x[5:])
+    assert data.y_test.tolist() == [0, 1, 2]
+    assert data.split == {"kind": "own"}
+
+
+NAN = np.where(np.arange(30).reshape(10, 3) == 7, np.nan, X)
+INFINITE = np.where(np.arange(30).reshape(10, 3) == 5, np.inf, X)
+MESSAGES = [
+    ({"counts": X, "genes": X}, r"member x, X, data or x_train .* got counts, genes"),
+    ({"x": NAN}, "got nan in row 2, column 1"),
+    ({"x": INFINITE}, "got inf in row 1, column 2"),
+    ({"x": np.stack((X, NAN, X))[:, :, :, None, None]}, r"got shape \(3, 10, 3, 1, 1\)"),
+    ({"x": X[:, 0]}, r"reshape\(-1, 1\)"),
+    ({"x": X[:0]}, "at least one example"),
+    ({"x": X[:, :0]}, "at least one feature"),
+    ({"x": X[:1]}, "at least 2 examples"),
+    ({"x": X + 1j}, "got dtype complex128"),
+    ({"x": np.array([["a"], ["b"]])}, "got dtype <U1"),
+    ({"x": np.array([[None], [1]], dtype=object)}, "pickled Python objects"),
+    ({"x": np.zeros((9, 5, 6, 3))}, r"channels last; use x.transpose\(0, 3, 1, 2\)"),
+    ({"x": X, "y": np.arange(9)}, r"one label for each of the 10 examples .* got shape \(9,\)"),
+    ({"x": X, "y": np.full(10, np.nan)}, "finite labels .* got nan in row 0"),
+    ({"x_train": X, "x_test": X[:, :2]}, r"got \(2,\) for \(3,\)"),
+    ({"x_train": X, "x_test": np.zeros((2, 3), np.uint8)}, "same units, got float64 and uint8"),
+]
+
+
+@pytest.mark.parametrize(("members", "message"), MESSAGES)
+def test_refusals_say_what_is_wrong(members, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        load_data(npz(tmp_path / "a.npz", **members))
+
+
+def test_a_column_of_large_numbers_is_not_taken_for_infinite(tmp_path):
+    data = load_data(npz(tmp_path / "a.npz", x=np.full((10, 3), 1e308)))
+    assert (rows(data) == 1e308).all()
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+@pytest.mark.parametrize("keep", [0, 3, 60, 200, -30])
+def test_truncated_files_are_refused(suffix, keep, tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, X) if suffix == "npy" else np.savez_compressed(buffer, x=X)
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(buffer.getvalue()[:keep])
+    with pytest.raises(ValueError, match="truncated or foreign"):
+        load_data(str(path))
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+@given(st.binary(max_size=200))
+@settings(max_examples=30, deadline=None)
+def test_foreign_bytes_are_refused_and_nothing_else_is_raised(tmp_path_factory, suffix, content):
+    path = tmp_path_factory.mktemp("foreign") / f"a.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="Expected"):
+        load_data(str(path))
+
+
+def test_damage_inside_an_archive_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=X)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="member x"):
+        load_data(str(path))
+
+
+def test_the_wrong_suffix_is_named(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X)
+    np.save(tmp_path / "b.npy", X)
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    (tmp_path / "b.npy").rename(tmp_path / "b.npz")
+    with pytest.raises(ValueError, match=r"rename it to .npz"):
+        load_data(str(tmp_path / "a.npy"))
+    with pytest.raises(ValueError, match=r"rename it to .npy"):
+        load_data(str(tmp_path / "b.npz"))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("digit", "Expected one of digits, mnist, or a file ending in .npy, .npz, .csv"),
+        ("nowhere.npy", "no such file"),
+        ("a.parquet", "Expected one of"),
+    ],
+)
+def test_unknown_sources_are_refused(source, message):
+    with pytest.raises(ValueError, match=message):
+        load_data(source)
+
+
+def test_a_label_needs_a_table():
+    with pytest.raises(ValueError, match="Expected a .csv file"):
+        load_data("digits", label="y")
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+def table(folder: Path, text: str, **options) -> DataSet:
+    path = folder / "table.csv"
+    path.write_text(text, encoding=options.pop("encoding", "utf-8"))
+    return load_data(str(path), **options)
+
+
+NUMBERS = "1,2,a\n3,4,b\n5,6,a\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "names"),
+    [
+        ("u,v,w\n" + NUMBERS, "w", ("u", "v")),
+        ("u,v,w\n" + NUMBERS, "2", ("u", "v")),
+        ("\ufeffu;v;w\n" + NUMBERS.replace(",", ";"), "w", ("u", "v")),
+        ('"u","v, too","w"\n' + NUMBERS, "w", ("u", "v, too")),
+        ("u,7,w\n" + NUMBERS, "w", ("u", "7")),
+        (NUMBERS, "-1", ("column 0", "column 1")),
+        (NUMBERS.replace("\n", "\r\n") + "\r\n", "2", ("column 0", "column 1")),
+    ],
+)
+def test_tables_with_and_without_header(text, label, names, tmp_path):
+    data = table(tmp_path, text, label=label)
+    assert data.feature_names == names
+    assert sorted(rows(data).tolist()) == [[1, 2], [3, 4], [5, 6]]
+    labels = dict(zip(rows(data)[:, 0], (*data.y_train, *data.y_test), strict=True))
+    assert labels == {1: "a", 3: "b", 5: "a"}
+
+
+def test_number_labels_are_integers(tmp_path):
+    data = table(tmp_path, "u,y\n1.5,0\n2.5,1\n3.5,1\n", label="y")
+    assert data.y_train.dtype.kind == "i"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("u,v\n1,red\n2,blue\n", {}, r"other text in 'v' \(row 0 of 'v' holds 'red'\)"),
+        ("u,v\n1,2\n2,\n", {}, r"row 1 of 'v' holds an empty cell"),
+        ("u,v\n1,2\n2\n", {}, "2 columns in every row .* got 1 in row 1"),
+        ("u,v\n1,2\n2,nan\n3,4\n", {}, "got nan in row 1, column 'v'"),
+        ("u,v\n1,2\n3,4\n", {"label": "w"}, "Expected a column 'w' .* got 'u', 'v'"),
+        ("u,v\n1,2\n3,4\n", {"label": "2"}, "label column below 2"),
+        ("u,u\n1,2\n3,4\n", {"label": "u"}, "got 2; use its number"),
+        ("u\n1\n2\n", {"label": "u"}, "a feature besides the label"),
+        ("u,v\n", {}, "got only a header"),
+        ("", {}, "got an empty file"),
+        ("\u00e4,v\n1,2\n", {"encoding": "utf-16"}, "UTF-8"),
+    ],
+)
+def test_tables_are_refused_with_row_and_column(text, options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        table(tmp_path, text, **options)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=80))
+@settings(max_examples=60, deadline=None)
+def test_any_text_is_a_table_of_finite_numbers_or_refused(tmp_path_factory, text):
+    folder = tmp_path_factory.mktemp("csv")
+    try:
+        data = table(folder, text)
+    except ValueError:
+        with pytest.raises(ValueError, match="Expected"):
+            table(folder, text)
+    else:
+        assert np.isfinite(rows(data)).all()
+
+
+def test_reading_data_needs_no_torch():
+    code = "import sys, isthmus.data as d; d.load_data('digits'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
