@@ -1,0 +1,158 @@
+"""Gaussian codes and Gaussian likelihoods: four ways to come by a covariance."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, MultivariateNormal
+
+from ..distributions import at_least_float32, normal
+from .base import LOG_SCALE_FLOOR, Head, Projection, bounded_log_scale
+
+__all__ = ["FixedGaussianHead", "FullGaussianHead", "GaussianHead", "LearnedGaussianHead"]
+
+
+class GaussianHead(Head):
+    r"""Diagonal Gaussian with mean and scale from the features, :math:`N(\mu(h), diag(\sigma(h)^2))`.
+
+    Use it for posteriors q(z|x), and for outputs whose noise differs from row to row.
+
+    Args:
+        n_features: width of the features.
+        n_outputs: dimension of the event.
+        floor: smallest log-scale, see `bounded_log_scale`.
+        project: see `Head`.
+
+    References:
+        Kingma and Welling (2014). Auto-encoding variational Bayes. ICLR, eq. 9 and appendix C.2.
+
+    Example:
+        >>> GaussianHead(4, 2)(torch.zeros(3, 4)).mean.shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        *,
+        floor: float = LOG_SCALE_FLOOR,
+        project: Projection | None = None,
+    ) -> None:
+        super().__init__(n_features, n_outputs, 2, project=project)
+        self.floor = floor
+
+    def forward(self, features: Tensor) -> Independent:
+        """The distribution of the outputs."""
+        loc, log_scale = self.project_to_parameters(features)
+        return normal(loc, bounded_log_scale(log_scale, self.floor).exp())
+
+
+class FullGaussianHead(Head):
+    r"""Gaussian with mean and full covariance from the features, :math:`N(\mu(h), L(h) L(h)^T)`.
+
+    Use it for posteriors of few dimensions that are correlated: it needs n_outputs (n_outputs + 3) / 2 numbers.
+
+    Args:
+        n_features: width of the features.
+        n_outputs: dimension of the event.
+        floor: smallest log of L's diagonal, see `bounded_log_scale`.
+
+    Example:
+        >>> FullGaussianHead(4, 2)(torch.zeros(3, 4)).scale_tril.shape
+        torch.Size([3, 2, 2])
+    """
+
+    def __init__(self, n_features: int, n_outputs: int, *, floor: float = LOG_SCALE_FLOOR) -> None:
+        super().__init__(n_features, n_outputs, 2)
+        self.floor = floor
+        rows, columns = torch.tril_indices(n_outputs, n_outputs, offset=-1)
+        # Where each entry of L below the diagonal stands in the list of them; unused entries point at a zero after it.
+        place = torch.full((n_outputs, n_outputs), len(rows))
+        place[rows, columns] = torch.arange(len(rows))
+        self.register_buffer("place", place, persistent=False)
+        self.below = nn.Linear(n_features, len(rows)) if len(rows) else None
+
+    def forward(self, features: Tensor) -> MultivariateNormal:
+        """The distribution of the outputs."""
+        loc, log_scale = self.project_to_parameters(features)
+        scale_tril = torch.diag_embed(bounded_log_scale(log_scale, self.floor).exp())
+        if self.below is not None:
+            below = at_least_float32(self.below(features))
+            below = torch.cat((below, torch.zeros_like(below[..., :1])), dim=-1)
+            scale_tril = scale_tril + below[..., self.place]  # gathers, as scattering is slow to compile
+        return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+
+
+class FixedGaussianHead(Head):
+    r"""Gaussian of fixed variance, :math:`N(\mu(h), \sigma^2 I)`: squared error over :math:`2\sigma^2`, in nats.
+
+    Use it to train on squared error, or where the noise is known.
+
+    Args:
+        n_features: width of the features.
+        n_outputs: dimension of the event.
+        scale: sigma, in the model's units.
+        project: see `Head`.
+
+    Raises:
+        ValueError: a scale that is not positive and finite.
+
+    Example:
+        >>> p = FixedGaussianHead(4, 2)(torch.zeros(3, 4))
+        >>> -p.log_prob(p.mean + 1)  # half the squared error, 1, and log(2 pi)
+        tensor([2.8379, 2.8379, 2.8379], grad_fn=<NegBackward0>)
+    """
+
+    def __init__(
+        self, n_features: int, n_outputs: int, *, scale: float = 1.0, project: Projection | None = None
+    ) -> None:
+        if not 0 < scale < math.inf:
+            raise ValueError(f"Expected a scale > 0, got {scale}.")
+        super().__init__(n_features, n_outputs, project=project)
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Independent:
+        """The distribution of the outputs."""
+        (loc,) = self.project_to_parameters(features)
+        return normal(loc, loc.new_full((), self.scale))
+
+
+class LearnedGaussianHead(Head):
+    r"""Gaussian with one learned scale per output, the same for every row, :math:`N(\mu(h), diag(\sigma^2))`.
+
+    Use it as the likelihood of real-valued data: the weight of each column, and that of the rate beside the
+    distortion, is learned and not set.
+
+    Args:
+        n_features: width of the features.
+        n_outputs: dimension of the event.
+        floor: smallest log-scale, see `bounded_log_scale`.
+        project: see `Head`.
+
+    References:
+        Rybkin, Daniilidis and Levine (2021). Simple and effective VAE training with calibrated decoders. ICML, sec. 3.
+
+    Example:
+        >>> LearnedGaussianHead(4, 2)(torch.zeros(3, 4)).stddev[0]
+        tensor([1.0009, 1.0009], grad_fn=<SelectBackward0>)
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        *,
+        floor: float = LOG_SCALE_FLOOR,
+        project: Projection | None = None,
+    ) -> None:
+        super().__init__(n_features, n_outputs, project=project)
+        self.floor = floor
+        self.log_scale = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, features: Tensor) -> Independent:
+        """The distribution of the outputs."""
+        (loc,) = self.project_to_parameters(features)
+        return normal(loc, bounded_log_scale(at_least_float32(self.log_scale), self.floor).exp())
