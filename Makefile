@@ -2,9 +2,9 @@
 
 BIN := .venv/bin
 READY := .venv/ready
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
-	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
-	&& echo $$python && break; done)
+	$$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
 # uv, where there is one, does the same as pip in a fraction of the time.
 UV := $(shell command -v uv 2>/dev/null)
 # Pinned, and not in the lock: which build of it is right depends on the machine (CUDA or none).
@@ -62,8 +62,9 @@ lock: ## resolve requirements.lock anew, keeping its versions where they still f
 
 # The environment is made anew only when one of these files changed.
 $(READY): pyproject.toml requirements.lock
-	@test -n "$(PYTHON)" || { \
-		echo "make env: found no Python 3.11 to 3.14 with venv and pip (python3 is: $$(python3 --version 2>&1))."; \
+	@"$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null || { \
+		echo "make env: found no Python 3.11 to 3.14 with venv and pip; $(or $(PYTHON),python3) is: \
+	$$($(or $(PYTHON),python3) --version 2>&1 || true)."; \
 		echo "Install one (Debian, Ubuntu: apt install python3-venv) or name it: make env PYTHON=/path/to/python3.12"; \
 		exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
@@ -83,13 +84,13 @@ echo "Environment: installing Isthmus itself"; \
 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . || $(call failed,Isthmus)
 endef
 
-# uv does not read pip's settings: wheels that a machine keeps at hand for pip are passed on.
+# uv does not read pip's settings: wheels of torch that a machine keeps at hand for pip are passed on.
 define install_with_uv
-links="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}"; \
-export UV_FIND_LINKS="$${UV_FIND_LINKS:-$$(echo $$links | tr ' ' ',')}"; \
 echo "Environment: installing the locked packages with uv (about 200 MB)"; \
 "$(UV)" pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock || $(call failed,the locked packages); \
 echo "Environment: installing $(TORCH)"; \
+links="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}"; \
+UV_FIND_LINKS="$${UV_FIND_LINKS:-$$(echo $$links | tr ' ' ',')}" \
 "$(UV)" pip install --quiet --python $(BIN)/python $(TORCH) || $(call failed,$(TORCH)); \
 echo "Environment: installing Isthmus itself"; \
 "$(UV)" pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . || $(call failed,Isthmus)

@@ -30,6 +30,7 @@ ROWS = [
     ["estimators"],
     ["report", "export", "explorer", "reproduce"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
 # Some parts promise more: they can be read and used without the rest.
