@@ -1,7 +1,18 @@
 """Objectives: what a model is trained for."""
 
 from .base import Loss, Objective, Penalised, Penalty, Wrapped
-from .elbo import ELBO
+from .elbo import ELBO, evidence_minus_posterior_kl, joint_plus_entropy, reconstruction_minus_kl
 from .reconstruction import Reconstruction
 
-__all__ = ["ELBO", "Loss", "Objective", "Penalised", "Penalty", "Reconstruction", "Wrapped"]
+__all__ = [
+    "ELBO",
+    "Loss",
+    "Objective",
+    "Penalised",
+    "Penalty",
+    "Reconstruction",
+    "Wrapped",
+    "evidence_minus_posterior_kl",
+    "joint_plus_entropy",
+    "reconstruction_minus_kl",
+]

@@ -1,26 +1,184 @@
-"""The evidence lower bound."""
+"""The evidence lower bound, and the three ways to write it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from torch import nn
-from torch.distributions import kl_divergence
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, kl_divergence
 
-from ..model import Trace
+from ..distributions import Point, kl_per_dimension
+from ..model import Layer, Trace
 from .base import Loss, Objective
 
-__all__ = ["ELBO"]
+__all__ = ["ELBO", "evidence_minus_posterior_kl", "joint_plus_entropy", "reconstruction_minus_kl"]
+
+KL = Literal["auto", "analytic", "monte_carlo"]
 
 
 @dataclass(frozen=True)
 class ELBO(Objective):
-    r"""Negative evidence lower bound."""
+    r"""Negative evidence lower bound, :math:`-E_q[\log p(x|z)] + \beta\, KL(q(z|x) \| p(z))`, in nats.
+
+    With beta = 1 a bound on -log p(x), as tight as the posterior is good; with other values beta-VAE, and no bound
+    where beta < 1. Several latent layers add up. In training, batches carry their step, and with it the warm-up;
+    outside of it beta is whole.
+
+    Args:
+        beta: weight of the rate.
+        n_samples: samples of z per example.
+        free_bits: nats (not bits) of rate that each dimension of the code has for free: a dimension whose KL, on
+            average over the batch, is below it feels no pressure of the prior. The difference is no part of an
+            example's `value`, which stays the bound, but of the batch.
+        warm_up: steps over which the weight rises linearly from 0 to beta.
+        kl: "analytic" takes the closed form, "monte_carlo" the samples, "auto" the closed form where there is one.
+
+    Raises:
+        ValueError: values out of range.
+        TypeError: when called with a deterministic code, or without the closed form that the arguments need.
+
+    References:
+        Kingma and Welling (2014). Auto-encoding variational Bayes. ICLR, eq. 3.
+        Higgins et al. (2017). beta-VAE. ICLR, eq. 4.
+        Sonderby et al. (2016). Ladder variational autoencoders. NeurIPS, sec. 2.3 (warm-up).
+        Kingma et al. (2016). Improving variational inference with inverse autoregressive flow. NeurIPS, eq. 15.
+
+    Example:
+        >>> from isthmus.heads import BernoulliHead, GaussianHead
+        >>> from isthmus.model import Batch, Conditional, LatentVariableModel
+        >>> from isthmus.priors import StandardNormal
+        >>> encoder = Conditional(torch.nn.Identity(), GaussianHead(6, 2))
+        >>> decoder = Conditional(torch.nn.Identity(), BernoulliHead(2, 6))
+        >>> model = LatentVariableModel(encoder, decoder, StandardNormal(2))
+        >>> x = torch.ones(4, 6)
+        >>> loss = ELBO(beta=4.0)(model, Batch(x, x))
+        >>> loss.value.shape, sorted(loss.terms)
+        (torch.Size([4]), ['distortion', 'rate'])
+    """
 
     beta: float = 1.0
     n_samples: int = 1
+    free_bits: float = 0.0
+    warm_up: int = 0
+    kl: KL = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "free_bits", "warm_up"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"Expected {name} >= 0, got {getattr(self, name)}.")
+        if self.n_samples < 1:
+            raise ValueError(f"Expected n_samples >= 1, got {self.n_samples}.")
+        if self.kl not in ("auto", "analytic", "monte_carlo"):
+            raise ValueError(f"Expected kl 'auto', 'analytic' or 'monte_carlo', got {self.kl!r}.")
+        if self.free_bits and self.kl == "monte_carlo":
+            raise ValueError("Expected kl 'auto' or 'analytic' with free_bits, whose KL of each dimension is exact.")
 
     def loss(self, trace: Trace, model: nn.Module) -> Loss:
-        """The negative bound of each example."""
-        rate = sum(kl_divergence(layer.q, layer.prior) for layer in trace.layers)
-        return Loss(trace.distortion + self.beta * rate, terms={"distortion": trace.distortion, "rate": rate})
+        """The negative bound of each example, and what free bits give back."""
+        distortion = trace.distortion
+        rate, returned = torch.zeros_like(distortion), 0.0
+        for layer in trace.layers:
+            if layer.q is layer.prior:  # a model without encoder
+                continue
+            if self.free_bits:
+                kl = _over_samples(kl_per_dimension(layer.q, _prior(layer)), 2)
+                weight = trace.batch.weight
+                mean = (kl if weight is None else kl * weight[:, None]).mean(0)
+                rate, returned = rate + kl.sum(-1), returned + (self.free_bits - mean).clamp(min=0).sum()
+            else:
+                rate = rate + layer_rate(layer, self.kl)
+        beta = self._beta(trace.batch.step, rate)
+        return Loss(distortion + beta * rate, beta * returned, {"distortion": distortion, "rate": rate})
+
+    def _beta(self, step: Tensor | None, like: Tensor) -> Tensor | float:
+        if step is None or not self.warm_up:
+            return self.beta
+        return self.beta * (step.to(like.dtype) / self.warm_up).clamp(max=1)
+
+
+def layer_rate(layer: Layer, kl: KL = "auto") -> Tensor:
+    """KL(q || prior) of one latent layer, (B,), nats."""
+    prior = _prior(layer)
+    if kl != "monte_carlo":
+        try:
+            return _over_samples(kl_divergence(layer.q, prior), 1)
+        except NotImplementedError as error:
+            if kl == "analytic":
+                raise TypeError(
+                    f"Expected a pair with a closed-form KL, got {type(layer.q).__name__} and {type(prior).__name__}; "
+                    "use kl='monte_carlo'."
+                ) from error
+    return (layer.q.log_prob(layer.z) - prior.log_prob(layer.z)).mean(0)
+
+
+def _prior(layer: Layer) -> Distribution:
+    if isinstance(layer.q, Point):
+        layer.q.log_prob(layer.z)  # says in a TypeError that a point has no density
+    if layer.prior is None:
+        raise TypeError("Expected a model with a prior, got None; use StandardNormal, or Reconstruction() without one.")
+    return layer.prior
+
+
+def _over_samples(kl: Tensor, n_dimensions: int) -> Tensor:
+    """Mean over samples, where a layer's distributions differ between them: (K, B, ...) to (B, ...)."""
+    return kl.mean(0) if kl.dim() > n_dimensions else kl
+
+
+# --- three forms of one bound ----------------------------------------------------------------------
+
+
+def reconstruction_minus_kl(trace: Trace) -> Tensor:
+    r"""The bound as :math:`E_q[\log p(x|z)] - KL(q(z|x) \| p(z))`: what is kept of x, less what keeping it costs.
+
+    Args:
+        trace: a forward pass.
+
+    Returns:
+        The bound, (B,), nats: the expectation over the trace's samples, the KL in closed form.
+
+    Raises:
+        TypeError: no closed-form KL.
+    """
+    return -trace.distortion - sum((layer_rate(layer, "analytic") for layer in trace.layers), start=torch.zeros(()))
+
+
+def joint_plus_entropy(trace: Trace) -> Tensor:
+    r"""The bound as :math:`E_q[\log p(x, z)] + H[q(z|x)]`: probable codes, as spread out as they may be.
+
+    Args:
+        trace: a forward pass.
+
+    Returns:
+        The bound, (B,), nats: the expectation over the trace's samples, the entropy in closed form.
+
+    Raises:
+        NotImplementedError: no closed-form entropy.
+    """
+    bound = -trace.distortion
+    for layer in trace.layers:
+        bound = bound + _prior(layer).log_prob(layer.z).mean(0) + _over_samples(layer.q.entropy(), 1)
+    return bound
+
+
+def evidence_minus_posterior_kl(trace: Trace, log_evidence: Tensor, posterior: Distribution) -> Tensor:
+    r"""The bound as :math:`\log p(x) - KL(q(z|x) \| p(z|x))`: it is short by how wrong the posterior is.
+
+    For models of one latent layer whose evidence and posterior are known, such as the linear-Gaussian one.
+
+    Args:
+        trace: a forward pass.
+        log_evidence: log p(x), (B,), nats.
+        posterior: p(z|x), of batch shape (B,).
+
+    Returns:
+        The bound, (B,), nats.
+
+    Raises:
+        ValueError: several latent layers.
+        TypeError: no closed-form KL.
+    """
+    if len(trace.layers) != 1:
+        raise ValueError(f"Expected a model of one latent layer, got {len(trace.layers)}.")
+    return log_evidence - layer_rate(trace.layers[0]._replace(prior=posterior), "analytic")
