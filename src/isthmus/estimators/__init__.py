@@ -1,1 +1,9 @@
-"""Estimators with the interface of scikit-learn."""
+"""Estimators with the interface of scikit-learn, one class a file."""
+
+from .autoencoder import Autoencoder
+from .base import LatentEstimator, load
+from .network import BaseAutoencoder
+from .pca import PCA
+from .vae import VAE
+
+__all__ = ["PCA", "VAE", "Autoencoder", "BaseAutoencoder", "LatentEstimator", "load"]

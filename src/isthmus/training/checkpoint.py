@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -76,18 +75,9 @@ def save_checkpoint(folder: Path, state: State, step: Step, settings: Settings) 
     return path
 
 
-def latest_checkpoint(folder: Path) -> Path:
-    """The newest checkpoint of a run folder.
-
-    Raises:
-        UnreadableFile: there is none.
-    """
-    found = [
-        path for path in (folder / "checkpoints").glob("step-*.safetensors") if re.fullmatch(r"step-\d+", path.stem)
-    ]
-    if not found:
-        raise UnreadableFile(f"Expected checkpoints in {folder / 'checkpoints'}, got none; start without resume.")
-    return max(found)
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint of a run folder, or None where there is none yet."""
+    return max((folder / "checkpoints").glob("step-*.safetensors"), default=None)
 
 
 def load_checkpoint(path: Path, step: Step, settings: Settings) -> State:

@@ -68,7 +68,7 @@ def fit(
         scaling: from the data to the model's units.
         validation: rows whose mean loss, on fixed noise, is measured after each epoch; needed for `patience`.
         folder: where checkpoints and metrics.jsonl go; None writes nothing.
-        resume: go on from the newest checkpoint in `folder`.
+        resume: go on from the newest checkpoint in `folder`, where there is one.
         progress: show a bar, or lines where there is no terminal.
         title: its title.
 
@@ -82,9 +82,15 @@ def fit(
         Interrupted: Ctrl-C, after the step was finished and saved.
 
     Example:
-        >>> from isthmus.estimators.vae import gaussian_vae
+        >>> from isthmus.heads import BernoulliHead, GaussianHead
+        >>> from isthmus.model import Conditional
+        >>> from isthmus.nets import MLP
         >>> from isthmus.objectives import ELBO
-        >>> history = fit(gaussian_vae(5, n_components=2, hidden=(8,)), ELBO(), torch.rand(64, 5), Settings(max_epochs=2))
+        >>> from isthmus.priors import StandardNormal
+        >>> encoder = Conditional(MLP(5, (8,)), GaussianHead(8, 2))
+        >>> decoder = Conditional(MLP(2, (8,)), BernoulliHead(8, 5))
+        >>> model = LatentVariableModel(encoder, decoder, StandardNormal(2))
+        >>> history = fit(model, ELBO(), torch.rand(64, 5), Settings(max_epochs=2))
         >>> [record["step"] for record in history]
         [1, 2]
     """
@@ -195,14 +201,14 @@ def _checked(data: Rows | Tensor | np.ndarray, name: str) -> Rows:
 
 
 def _start(folder: Path | None, resume: bool, step: Step, settings: Settings) -> State:
-    """A fresh state, or that of the newest checkpoint that can be read."""
-    if folder is None or not resume:
-        if folder is not None:
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # of an earlier run in this folder
-            (folder / "metrics.jsonl").unlink(missing_ok=True)
-        average = [p.clone() for p in step.adam.parameters] if settings.average is not None else []
-        return State(average=average)
-    return load_checkpoint(latest_checkpoint(folder), step, settings)
+    """A fresh state, or that of the newest checkpoint: a run killed before its first one starts again."""
+    newest = latest_checkpoint(folder) if folder is not None and resume else None
+    if newest is not None:
+        return load_checkpoint(newest, step, settings)
+    if folder is not None:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # of an earlier run in this folder
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+    return State(average=[p.clone() for p in step.adam.parameters] if settings.average is not None else [])
 
 
 def _end_epoch(
@@ -244,7 +250,7 @@ def _validation_loss(step: Step, held_out: Rows, seed: int) -> float:
 
 def _update_average(step: Step, state: State, settings: Settings) -> None:
     if settings.average is not None:
-        # An average over few steps forgets its start faster, so that short runs are not averages of their first weights.
+        # An average over few steps forgets faster, so that short runs are not averages of their first weights.
         decay = min(settings.average, state.step / (state.step + 9))
         torch._foreach_lerp_(state.average, step.adam.parameters, 1 - decay)
 

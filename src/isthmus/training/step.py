@@ -177,8 +177,8 @@ class Step:
         parts |= {f"the gradient of {name}": g for name, g in zip(self.parameter_names, gradients, strict=True)}
         bad = next((name for name, part in parts.items() if not part.isfinite().all()), "the norm of the gradient")
         return NonFiniteError(
-            f"Expected a finite loss and gradient, got a non-finite value in {bad} at step {number}; the model holds the "
-            "last good weights, from before that step. Use a smaller learning rate, clip_norm, or look at the data."
+            f"Expected a finite loss and gradient, got a non-finite value in {bad} at step {number}; the model "
+            "holds its last good weights, from before that step. Try a smaller learning_rate, clip_norm, or other data."
         )
 
 

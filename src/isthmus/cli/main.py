@@ -1,0 +1,88 @@
+"""The entry point: finds the command and turns errors into messages and exit codes. Imports nothing slow."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib import import_module
+
+from .. import __version__
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "demo": "train PCA, an autoencoder and a VAE, measure them side by side, write a report",
+    "train": "train a model on data and write a run folder",
+    "evaluate": "measure a trained model on held-out data",
+    "encode": "write the codes of data",
+    "reconstruct": "encode data and decode them again",
+    "sample": "write new data drawn from a trained model",
+}
+
+USAGE = """Autoencoders and the latent-variable models around them: trained fast, measured in exact nats.
+
+usage: isthmus COMMAND [options]          options of a command: isthmus COMMAND --help
+
+{commands}
+
+Data are a file (.npy, .npz, .csv) or a named set (digits, mnist). Models are pca, autoencoder, vae.
+Start with: isthmus demo
+
+exit codes: 0 done; 1 data or files can't be used; 2 the command line is wrong; 3 training failed; 130 interrupted
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        lines = "\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items())
+        print(USAGE.format(commands=lines), end="")
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"isthmus {__version__}")
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        return _usage_error(f"unknown command {command!r}{did_you_mean(command, COMMANDS)}")
+    return _run(command, rest)
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    try:
+        import_module(f".{command}", __package__).run(arguments)
+    except SystemExit as stop:  # the parser's own: 0 after --help, 2 for a wrong option
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt as stop:
+        return _failed(command, str(stop) or "interrupted", 130)
+    except UsageError as error:
+        return _usage_error(str(error))
+    except ArithmeticError as error:  # NonFiniteError, without importing torch for it
+        return _failed(command, str(error), 3)
+    except (ValueError, TypeError, OSError, MemoryError) as error:
+        return _failed(command, str(error), 1)
+    return 0
+
+
+class UsageError(Exception):
+    """A command line that makes no sense."""
+
+
+def did_you_mean(word: str, known: dict[str, object] | list[str]) -> str:
+    """A suggestion for a misspelt word, or all that there is."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"
+
+
+def _usage_error(message: str) -> int:
+    print(f"isthmus: {message}\nSee: isthmus --help", file=sys.stderr)
+    return 2
+
+
+def _failed(command: str, message: str, code: int) -> int:
+    print(f"isthmus {command}: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

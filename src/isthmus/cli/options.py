@@ -1,0 +1,98 @@
+"""Command lines from what the code says of itself: an estimator's fields are its options, its docstring their help."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ..data import DataSet, load_data
+from ..estimators import LatentEstimator, load
+from ..files import read_json
+from .main import UsageError, did_you_mean
+
+__all__ = ["argument_help", "estimator_options", "load_run", "models", "parse", "print_result", "run_data"]
+
+
+def models() -> dict[str, type[LatentEstimator]]:
+    """Models by the name that the command line has for them."""
+    return {
+        name.lower(): kind for name, kind in LatentEstimator.kinds.items() if kind.__module__.startswith("isthmus.")
+    }
+
+
+def find_model(name: str) -> type[LatentEstimator]:
+    """A model by name.
+
+    Raises:
+        UsageError: there is none; names the closest.
+    """
+    if name not in models():
+        raise UsageError(f"unknown model {name!r}{did_you_mean(name, list(models()))}")
+    return models()[name]
+
+
+def parse(options: type, arguments: list[str], command: str, description: str = "") -> Any:
+    """Parse arguments into an options dataclass; exits with code 2 and a suggestion where they don't fit."""
+    config = (tyro.conf.FlagConversionOff,) if False else ()
+    return tyro.cli(options, args=arguments, prog=f"isthmus {command}", description=description or None, config=config)
+
+
+def argument_help(kind: type) -> dict[str, str]:
+    """What the docstrings of a class and its bases say of each argument."""
+    found: dict[str, str] = {}
+    for cls in kind.__mro__:
+        section = re.search(r"^ *Args:\n(.*?)(?:\n\s*\n|\Z)", cls.__doc__ or "", re.DOTALL | re.MULTILINE)
+        for name, text in re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", section[1] if section else "", re.MULTILINE):
+            found.setdefault(name, re.sub(r"\s+", " ", text).strip())
+    return found
+
+
+def estimator_options(kind: type[LatentEstimator]) -> list[tuple[str, Any, Any]]:
+    """Fields for `dataclasses.make_dataclass`: each parameter that can be written on a command line."""
+    hints, helps, fields = typing.get_type_hints(kind), argument_help(kind), []
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        hint = _plain(hints[field.name])
+        if hint is not None:
+            note = tyro.conf.arg(help=helps.get(field.name, ""))
+            fields.append((field.name, Annotated[hint, note], dataclasses.field(default=field.default)))
+    return fields
+
+
+def _plain(hint: Any) -> Any:
+    """A type without the members that only Python can pass, such as modules; None where nothing is left."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint
+    simple = (int, float, str, bool, type(None))
+    kept = [part for part in typing.get_args(hint) if typing.get_origin(part) is not None or part in simple]
+    return typing.Union[tuple(kept)] if set(kept) - {type(None)} else None  # noqa: UP007
+
+
+def load_run(run: Path) -> LatentEstimator:
+    """The trained model of a run folder."""
+    return load(run)
+
+
+def run_data(run: Path, source: str | None, label: str | None) -> DataSet:
+    """The data named on the command line, or else those that the run was trained on."""
+    if source is None:
+        recorded = read_json(run / "config.json").get("data")
+        if not recorded:
+            raise ValueError(f"Expected data, got none, and {run} does not say what it was trained on; use --data.")
+        source, label = recorded["source"], recorded["label"]
+    return load_data(source, label=label)  # type: ignore[arg-type]
+
+
+def print_result(result: dict[str, Any], as_json: bool) -> None:
+    """The result for machines, or line by line for people."""
+    if as_json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        for name, value in result.items():
+            print(f"{name:<12} {value}")
