@@ -10,9 +10,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions import Distribution
 
-from ..distributions import Point
+from ..distributions import reparameterise
 
 __all__ = ["RowNoise", "row_keys", "standard_normal"]
 
@@ -100,18 +100,11 @@ def standard_normal(
     return torch.special.ndtri(uniform)
 
 
-def _reparameterise(q: Distribution, noise: Tensor) -> Tensor:
-    if isinstance(q, Point):
-        return q.rsample(noise.shape[:1])
-    if isinstance(q, MultivariateNormal):
-        return q.loc + (q.scale_tril @ noise[..., None])[..., 0]
-    return q.mean + q.stddev * noise
-
-
 class RowNoise:
     """A `Sampler` for scoring: the same row gets the same noise in every batch, chunk and order.
 
-    It counts its calls, as each latent layer of a model draws once: make a new one for each pass.
+    It counts its calls, as each latent layer of a model draws once: make a new one for each pass. Posteriors are
+    those that `isthmus.distributions.reparameterise` knows.
 
     Args:
         keys: `row_keys` of the rows of the batch, (B,).
@@ -152,4 +145,4 @@ class RowNoise:
         )
         self.layer += 1
         noise = noise.reshape(torch.Size((n_samples,)) + q.batch_shape + q.event_shape)
-        return _reparameterise(q, noise.to(q.mean.dtype))
+        return reparameterise(q, noise.to(q.mean.dtype))
