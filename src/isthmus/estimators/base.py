@@ -16,7 +16,7 @@ from torch import Tensor
 from ..files import FORMAT, UnreadableFile, read_tensors, write_json, write_tensors
 from ..training import Scaling
 
-__all__ = ["LatentEstimator"]
+__all__ = ["LatentEstimator", "load"]
 
 PIXEL_LEVELS = 255.0
 
@@ -61,7 +61,7 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             rows = rows * PIXEL_LEVELS
         elif not self.pixels_ and rows.dtype == np.uint8:
             rows = rows.astype(np.float64)
-        return rows
+        return rows if rows.flags.writeable else rows.copy()  # torch warns of arrays that it could not write to
 
     def _check_pixel_floats(self, rows: np.ndarray) -> None:
         if rows.min() < 0 or rows.max() > 1:
