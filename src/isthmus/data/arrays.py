@@ -18,7 +18,7 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, MemoryError, SyntaxError
 """What NumPy and zipfile raise on torn, foreign or forged files."""
 
 
-def read_npy(path: Path, *, seed: int = 0) -> DataSet:
+def read_npy(path: Path, *, seed: int | None = 0) -> DataSet:
     """Examples from one array file, split at random."""
     loaded = _load(path)
     if not isinstance(loaded, np.ndarray):
@@ -27,7 +27,7 @@ def read_npy(path: Path, *, seed: int = 0) -> DataSet:
     return make_data_set(path.stem, (loaded, None), None, description=f"Read from {path.name}", seed=seed)
 
 
-def read_npz(path: Path, *, seed: int = 0) -> DataSet:
+def read_npz(path: Path, *, seed: int | None = 0) -> DataSet:
     """Examples and labels from an archive; its own split where it has one."""
     members = read_members(path)
 

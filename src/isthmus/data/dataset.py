@@ -40,6 +40,14 @@ class DataSet(NamedTuple):
     split: dict[str, Any]
     feature_names: tuple[str, ...] | None = None
 
+    def part(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Examples and labels of a part: "train", "test", or "all" of them, training examples first."""
+        parts = {"train": (self.x_train, self.y_train), "test": (self.x_test, self.y_test)}
+        if name != "all":
+            return parts[name]
+        y = None if self.y_train is None or self.y_test is None else np.concatenate((self.y_train, self.y_test))
+        return np.concatenate((self.x_train, self.x_test)), y
+
 
 def make_data_set(
     name: str,
@@ -48,7 +56,7 @@ def make_data_set(
     *,
     description: str = "",
     feature_names: tuple[str, ...] | None = None,
-    seed: int = 0,
+    seed: int | None = 0,
 ) -> DataSet:
     """Check examples and labels, and split them at random if they bring no test set.
 
@@ -58,7 +66,7 @@ def make_data_set(
         test: the same for testing; None draws a share of `TEST_FRACTION` from `train`.
         description: one sentence; the sizes are put behind it.
         feature_names: of a table's columns.
-        seed: of the random split.
+        seed: of the random split; None draws none, so that all rows stay in order, in `x_train`.
 
     Raises:
         ValueError: not numeric, empty, not finite, of unfit shape, or labels of another length.
@@ -70,13 +78,16 @@ def make_data_set(
         x_test = check_examples(test[0], f"the test examples of {name}", feature_names)
         y_test = check_labels(test[1], len(x_test), f"the test examples of {name}")
         _check_alike(x_train, x_test, name)
+    elif seed is None:
+        split = {"kind": "none"}
+        x_test, y_test = x_train[:0], None if y_train is None else y_train[:0]
     else:
         first, second = random_split(len(x_train), seed, name)
         split = {"kind": "random", "seed": seed, "test_fraction": TEST_FRACTION}
         x_train, x_test = x_train[first], x_train[second]
         y_train, y_test = (None, None) if y_train is None else (y_train[first], y_train[second])
     shape = tuple(x_train.shape[1:])
-    how = "own split" if test is not None else f"random split, seed {seed}"
+    how = {"own": "own split", "none": "not split"}.get(split["kind"], f"random split, seed {seed}")
     sizes = f"{len(x_train):,} examples to train on and {len(x_test):,} to test on ({how}), {_shape_text(shape)}"
     text = f"{description.rstrip('.')}: {sizes}." if description else f"{sizes}."
     return DataSet(name, x_train, y_train, x_test, y_test, shape, text, split, feature_names)

@@ -14,7 +14,7 @@ __all__ = ["load_data"]
 _SUFFIXES = (".npy", ".npz", ".csv")
 
 
-def load_data(source: str, *, label: str | None = None, seed: int = 0) -> DataSet:
+def load_data(source: str, *, label: str | None = None, seed: int | None = 0) -> DataSet:
     """Read a named set or a file and check it.
 
     A `.npy` file holds examples (n, d), (n, h, w) or (n, c, h, w). A `.npz` file holds them as `x`, `X` or `data`
@@ -25,7 +25,7 @@ def load_data(source: str, *, label: str | None = None, seed: int = 0) -> DataSe
     Args:
         source: a name (`digits`, `mnist`) or the path of a file.
         label: the column of a `.csv` file that is a label and no feature: its name, or its number from 0.
-        seed: of the random split.
+        seed: of the random split; None splits nothing and keeps the rows in order, in `x_train`.
 
     Returns:
         The examples, as they are: uint8 stays uint8, nothing is centred or scaled.

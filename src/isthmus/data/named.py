@@ -16,7 +16,7 @@ from .dataset import DataSet, make_data_set
 __all__ = ["NAMED_SETS", "cache_folder"]
 
 
-def digits(seed: int = 0) -> DataSet:
+def digits(seed: int | None = 0) -> DataSet:
     """Handwritten digits (n, 8, 8) in [0, 1]; part of scikit-learn, so always there."""
     from sklearn.datasets import load_digits
 
@@ -27,7 +27,7 @@ def digits(seed: int = 0) -> DataSet:
     )
 
 
-def mnist(seed: int = 0) -> DataSet:
+def mnist(seed: int | None = 0) -> DataSet:
     """Handwritten digits (n, 28, 28), uint8, in their official split; `seed` changes nothing.
 
     Raises:
@@ -48,7 +48,7 @@ def mnist(seed: int = 0) -> DataSet:
     return make_data_set("mnist", train, test, description="MNIST, handwritten digits (LeCun, Cortes, Burges)")
 
 
-NAMED_SETS: dict[str, Callable[[int], DataSet]] = {"digits": digits, "mnist": mnist}
+NAMED_SETS: dict[str, Callable[[int | None], DataSet]] = {"digits": digits, "mnist": mnist}
 """Name -> function of the split's seed."""
 
 

@@ -14,7 +14,7 @@ __all__ = ["read_csv"]
 _SHOWN = 5
 
 
-def read_csv(path: Path, *, label: str | None = None, seed: int = 0) -> DataSet:
+def read_csv(path: Path, *, label: str | None = None, seed: int | None = 0) -> DataSet:
     """Examples from a table, split at random.
 
     The first row is a header if some cell in it is no number while the column below is numeric, or if none of its
