@@ -171,14 +171,17 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         write_json(folder / "config.json", configuration | ({} if data is None else {"data": data}))
         return folder
 
-    @classmethod
-    def _from_file(cls, path: Path, **modules: Any) -> LatentEstimator:
-        tensors, record = read_tensors(path)
-        kind = LatentEstimator.kinds.get(record.get("estimator", ""))
+    @staticmethod
+    def from_configuration(record: dict[str, Any], source: str | Path = "", **modules: Any) -> LatentEstimator:
+        """The unfitted estimator that `configuration` described.
+
+        Raises:
+            UnreadableFile: another kind of record, or parameters that the estimator does not have.
+        """
+        kind = LatentEstimator.kinds.get(str(record.get("estimator")))
         if record.get("kind") != "estimator" or kind is None:
-            raise UnreadableFile(
-                f"Expected an estimator in {path}, got {record.get('estimator') or record.get('kind')!r}."
-            )
+            found = record.get("estimator") or record.get("kind")
+            raise UnreadableFile(f"Expected an estimator of Isthmus in {source}, got {found!r}.")
         parameters = {name: tuple(v) if isinstance(v, list) else v for name, v in record["parameters"].items()}
         missing = [name for name, value in parameters.items() if value == OWN_MODULE and name not in modules]
         if missing:
@@ -186,8 +189,13 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(f"Expected the model's own modules, got none; use isthmus.load(folder, {example}).")
         unknown = set(parameters) - set(kind().get_params())
         if unknown:
-            raise UnreadableFile(f"Expected parameters of {kind.__name__} in {path}, got also {sorted(unknown)}.")
-        estimator, fitted = kind(**(parameters | modules)), record["fitted"]
+            raise UnreadableFile(f"Expected parameters of {kind.__name__} in {source}, got also {sorted(unknown)}.")
+        return kind(**(parameters | modules))
+
+    @staticmethod
+    def _from_file(path: Path, **modules: Any) -> LatentEstimator:
+        tensors, record = read_tensors(path)
+        estimator, fitted = LatentEstimator.from_configuration(record, path, **modules), record["fitted"]
         estimator.n_features_in_, estimator.pixels_ = fitted["n_features_in_"], fitted["pixels_"]
         estimator.feature_shape_ = tuple(fitted["feature_shape_"])
         estimator.scaling_ = Scaling(tensors.pop("scaling.shift", None), fitted["scale"])
