@@ -139,7 +139,9 @@ _FREE = {"max_epochs", "device", "compile", "checkpoint_seconds", "checkpoint_st
 
 
 def _check_settings(path: Path, saved: Mapping[str, Any], settings: Settings) -> None:
-    ours = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
+    ours: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()
+    }
     ours["schedule"]["milestones"] = list(ours["schedule"]["milestones"])
     differing = {name for name in ours if name not in _FREE and ours[name] != saved.get(name)}
     if differing:

@@ -140,7 +140,7 @@ def _train(
     while state.step < total and not _out_of_patience(state, settings):
         epoch, position = divmod(state.step, per_epoch)
         order = epoch_order(settings.seed, epoch, len(rows.x)).to(step.device)
-        epoch_began, epoch_rows = time.monotonic(), 0
+        epoch_began, epoch_rows, rate = time.monotonic(), 0, 0.0
         for start in range(position * size, len(order), size):
             batch = rows.take(order[start : start + size])
             rate = settings.learning_rate * settings.schedule(state.step, total)

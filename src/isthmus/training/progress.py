@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import Any
 
 from torch import Tensor
 
@@ -27,7 +28,8 @@ class Progress:
     def __init__(self, total: int, done: int = 0, title: str = "training", shown: bool = True) -> None:
         self.total, self.title, self.shown = total, title, shown
         self.start = self.read = self.line = time.monotonic()
-        self.first, self.rows, self.bar = done, 0, None
+        self.first, self.rows = done, 0
+        self.bar: Any = None  # rich's, imported only where it is shown
 
     def __enter__(self) -> Progress:
         if self.shown and sys.stderr.isatty():

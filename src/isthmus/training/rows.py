@@ -48,11 +48,11 @@ class Rows(NamedTuple):
 
     def take(self, index: Tensor) -> Rows:
         """The rows at these indices."""
-        return Rows(*(None if part is None else part.index_select(0, index) for part in self))
+        return Rows(*(None if part is None else part.index_select(0, index) for part in self))  # type: ignore[arg-type]
 
     def to(self, device: torch.device) -> Rows:
         """The same on a device."""
-        return Rows(*(None if part is None else part.to(device) for part in self))
+        return Rows(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
     def batch(self, scaling: Scaling, dtype: torch.dtype = torch.float32, step: Tensor | None = None) -> Batch:
         """What the model sees of these rows."""

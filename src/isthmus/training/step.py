@@ -206,11 +206,11 @@ def _compile(method: Callable[..., Any]) -> Callable[..., Any]:
     own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
     # Noise of the fallback kernels is that of eager mode, so compiling changes speed and nothing else.
     return torch.compile(
-        types.MethodType(own, method.__self__),
+        types.MethodType(own, method.__self__),  # type: ignore[attr-defined]
         fullgraph=True,
         dynamic=False,
         options={"fallback_random": True},
-    )  # type: ignore[attr-defined]
+    )
 
 
 def _first_line(error: BaseException) -> str:
