@@ -5,26 +5,39 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+import numpy as np
 import tyro
 
 from ..data import DataSet, load_data
-from ..estimators import LatentEstimator, load
-from ..files import read_json
+from ..estimators import LatentEstimator
+from ..files import read_json, write_bytes
 from .main import UsageError, did_you_mean
 
-__all__ = ["argument_help", "estimator_options", "load_run", "models", "parse", "print_result", "run_data"]
+__all__ = [
+    "argument_help",
+    "estimator_options",
+    "find_model",
+    "models",
+    "parse",
+    "print_result",
+    "run_data",
+    "say",
+    "write_array",
+]
+
+Options = TypeVar("Options")
 
 
 def models() -> dict[str, type[LatentEstimator]]:
     """Models by the name that the command line has for them."""
-    return {
-        name.lower(): kind for name, kind in LatentEstimator.kinds.items() if kind.__module__.startswith("isthmus.")
-    }
+    kinds = LatentEstimator.kinds.items()
+    return {name.lower(): kind for name, kind in kinds if kind.__module__.startswith("isthmus.")}
 
 
 def find_model(name: str) -> type[LatentEstimator]:
@@ -38,10 +51,9 @@ def find_model(name: str) -> type[LatentEstimator]:
     return models()[name]
 
 
-def parse(options: type, arguments: list[str], command: str, description: str = "") -> Any:
+def parse(options: type[Options], arguments: list[str], command: str) -> Options:
     """Parse arguments into an options dataclass; exits with code 2 and a suggestion where they don't fit."""
-    config = (tyro.conf.FlagConversionOff,) if False else ()
-    return tyro.cli(options, args=arguments, prog=f"isthmus {command}", description=description or None, config=config)
+    return tyro.cli(options, args=arguments, prog=f"isthmus {command}", config=(tyro.conf.FlagCreatePairsOff,))
 
 
 def argument_help(kind: type) -> dict[str, str]:
@@ -74,25 +86,46 @@ def _plain(hint: Any) -> Any:
     return typing.Union[tuple(kept)] if set(kept) - {type(None)} else None  # noqa: UP007
 
 
-def load_run(run: Path) -> LatentEstimator:
-    """The trained model of a run folder."""
-    return load(run)
-
-
-def run_data(run: Path, source: str | None, label: str | None) -> DataSet:
+def run_data(run: Path, source: str | None, label: str | None = None, *, split: bool = True) -> DataSet:
     """The data named on the command line, or else those that the run was trained on."""
     if source is None:
         recorded = read_json(run / "config.json").get("data")
         if not recorded:
             raise ValueError(f"Expected data, got none, and {run} does not say what it was trained on; use --data.")
         source, label = recorded["source"], recorded["label"]
-    return load_data(source, label=label)  # type: ignore[arg-type]
+    return load_data(source, label=label, seed=0 if split else None)
 
 
-def print_result(result: dict[str, Any], as_json: bool) -> None:
-    """The result for machines, or line by line for people."""
+def write_array(path: Path, array: np.ndarray, column: str) -> None:
+    """Write rows as .npy, .npz (member x) or .csv (columns named after `column`), whole or not at all.
+
+    Raises:
+        UsageError: another ending.
+    """
+    import io
+
+    buffer = io.BytesIO()
+    if path.suffix == ".npy":
+        np.save(buffer, array)
+    elif path.suffix == ".npz":
+        np.savez(buffer, x=array)
+    elif path.suffix == ".csv":
+        rows = array.reshape(len(array), -1)
+        header = ",".join(f"{column}{i}" for i in range(rows.shape[1]))
+        np.savetxt(buffer, rows, delimiter=",", header=header, comments="", fmt="%.9g")
+    else:
+        raise UsageError(f"expected --out to end in .npy, .npz or .csv, got {str(path)!r}")
+    write_bytes(path, buffer.getvalue())
+
+
+def say(text: str) -> None:
+    """Tell a person what is going on, on standard error: standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_result(result: dict[str, Any], as_json: bool, text: str = "") -> None:
+    """The result on standard output: JSON for machines, or the text (else line by line) for people."""
     if as_json:
         print(json.dumps(result, allow_nan=False))
     else:
-        for name, value in result.items():
-            print(f"{name:<12} {value}")
+        print(text or "\n".join(f"{name:<12} {value}" for name, value in result.items()))

@@ -1,0 +1,42 @@
+"""`isthmus evaluate RUN`: measures of a trained model on held-out data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ..estimators import load
+from .options import parse, print_result, run_data, say
+from .train import measure
+
+__all__ = ["EvaluateOptions", "run"]
+
+
+@dataclass
+class EvaluateOptions:
+    """Measure a trained model on held-out data."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that `isthmus train` wrote."""
+    data: str | None = None
+    """File or named set; the run's own data if not given."""
+    label: str | None = None
+    """Column of a .csv file with labels, for the accuracy of probes."""
+    part: Literal["test", "train", "all"] = "test"
+    """Part of the data to measure on."""
+    importance_samples: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 0
+    """Samples for the importance-weighted log-likelihood; 0 leaves it out. Published tables use 5,000."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def run(arguments: list[str]) -> None:
+    """Parse and measure."""
+    options = parse(EvaluateOptions, arguments, "evaluate")
+    estimator, data = load(options.run), run_data(options.run, options.data, options.label)
+    say(f"{type(estimator).__name__}: measuring on {options.part} rows of {data.name}")
+    evaluation = measure(estimator, data, options.part, options.importance_samples)
+    print_result(evaluation.to_dict(), options.json, evaluation.table())

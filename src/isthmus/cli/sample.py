@@ -1,0 +1,49 @@
+"""`isthmus sample RUN`: new data from a trained model, as a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ..estimators import Autoencoder, load
+from .main import UsageError
+from .options import parse, print_result, run_data, say, write_array
+
+__all__ = ["SampleOptions", "run"]
+
+
+@dataclass
+class SampleOptions:
+    """Write new data drawn from a trained model."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that `isthmus train` wrote."""
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 16
+    """Rows to draw."""
+    prior: Literal["none", "gaussian", "mixture"] = "none"
+    """For an autoencoder, which has no distribution of codes: the one to fit to the codes of its training data."""
+    seed: int = 0
+    """The same seed gives the same rows."""
+    out: Path = Path("samples.npy")
+    """File to write: .npy, .npz or .csv."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def run(arguments: list[str]) -> None:
+    """Parse and sample."""
+    options = parse(SampleOptions, arguments, "sample")
+    if options.n < 1:
+        raise UsageError(f"expected --n of at least 1, got {options.n}")
+    estimator = load(options.run)
+    if options.prior != "none":
+        if not isinstance(estimator, Autoencoder):
+            raise UsageError(f"expected no --prior for {type(estimator).__name__}, which has its own")
+        data = run_data(options.run, None)
+        say(f"fitting a {options.prior} prior to the codes of {len(data.x_train):,} rows of {data.name}")
+        estimator.fit_prior(data.x_train, options.prior)
+    write_array(options.out, estimator.sample(options.n, random_state=options.seed), "feature")
+    print_result({"rows": options.n, "out": str(options.out)}, options.json)
