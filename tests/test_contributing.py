@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md shows works: its model is taken from the page and used."""
+"""What CONTRIBUTING.md shows works: its model is taken from the page and used. The lock that it installs is plain."""
 
 from __future__ import annotations
 
@@ -55,3 +55,12 @@ def test_the_makefile_s_torch_is_the_page_s():
     makefile = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
     (pin,) = re.findall(r"^TORCH := (.+)$", makefile, flags=re.MULTILINE)
     assert f"pip install {pin}\n" in PAGE
+
+
+def test_the_lock_names_versions_and_hashes_and_no_place():
+    lock = (Path(__file__).parents[1] / "requirements.lock").read_text(encoding="utf-8")
+    packages = re.findall(r"^([a-z0-9-]+)==[^\n]*\\\n    --hash=sha256:[0-9a-f]{64}", lock, flags=re.MULTILINE)
+    assert len(packages) == len(re.findall(r"^[^ #\n]", lock, flags=re.MULTILINE))
+    assert {"numpy", "scikit-learn", "pytest", "ruff"} <= set(packages)
+    assert [name for name in packages if re.match("torch$|triton$|nvidia-|cuda-", name)] == []
+    assert re.findall(r"://|^-", lock, flags=re.MULTILINE) == []
