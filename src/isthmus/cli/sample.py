@@ -45,5 +45,9 @@ def run(arguments: list[str]) -> None:
         data = run_data(options.run, None)
         say(f"fitting a {options.prior} prior to the codes of {len(data.x_train):,} rows of {data.name}")
         estimator.fit_prior(data.x_train, options.prior)
+    elif isinstance(estimator, Autoencoder) and not hasattr(estimator, "prior_"):
+        raise UsageError(
+            "expected --prior gaussian or mixture: an autoencoder learns no distribution to draw codes from"
+        )
     write_array(options.out, estimator.sample(options.n, random_state=options.seed), "feature")
     print_result({"rows": options.n, "out": str(options.out)}, options.json)

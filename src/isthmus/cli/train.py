@@ -47,11 +47,11 @@ models:
 
 def run(arguments: list[str]) -> None:
     """Parse and train."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments:
+        raise UsageError(f"expected a model, got none; there are {', '.join(models())}")
+    if arguments[0] in ("-h", "--help"):
         lines = "\n".join(f"  {name:<12} {(kind.__doc__ or '').splitlines()[0]}" for name, kind in models().items())
         print(USAGE.format(models=lines), end="")
-        if not arguments:
-            raise UsageError("expected a model, got none")
         return
     if arguments[0].startswith("-"):
         options = parse(TrainOptions, arguments, "train")

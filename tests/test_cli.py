@@ -1,0 +1,192 @@
+"""The command line as a user meets it: results, mistakes, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import isthmus
+import isthmus.data
+from isthmus.cli.main import COMMANDS, main
+from isthmus.cli.options import argument_help, estimator_options, models
+
+SMALL = ["--max-epochs", "2", "--hidden", "16", "--n-components", "2"]
+
+
+def run(*arguments: str) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "vae"
+    assert run("train", "vae", "--out", out, "--no-report", *SMALL) == 0
+    return out
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    np.savetxt(tmp_path / "table.csv", rows, delimiter=",", header="a,b,c", comments="")
+    return tmp_path / "table.csv"
+
+
+def test_help_lists_every_command_and_needs_no_torch():
+    code = "import sys; from isthmus.cli.main import main; main(['--help']); assert 'torch' not in sys.modules"
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert all(command in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    assert run(command, "--help") == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def test_every_option_of_every_model_is_documented():
+    for name, kind in models().items():
+        helps = argument_help(kind)
+        missing = [field for field, _, _ in estimator_options(kind) if not helps.get(field)]
+        assert not missing, f"{name}: {missing}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [
+        (["trian"], "train"),
+        (["train", "vea"], "vae"),
+        (["train", "vae", "--hiden", "3"], "--hidden"),
+        (["train", "vae", "--likelihood", "bernouli"], "bernoulli"),
+        (["train"], "vae"),
+        (["train", "--resume"], "--out"),
+    ],
+)
+def test_misspellings_are_answered_with_a_suggestion_and_code_2(arguments, suggestion, capsys):
+    assert run(*arguments) == 2
+    assert suggestion in capsys.readouterr().err
+
+
+def test_no_arguments_show_the_usage(capsys):
+    assert run() == 2
+    assert "isthmus demo" in capsys.readouterr().out
+
+
+def test_train_writes_a_run_folder_that_loads(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"config.json", "model.safetensors", "metrics.jsonl", "measures.json", "checkpoints"} <= names
+    vae = isthmus.load(trained)
+    assert vae.n_components == 2
+    assert vae.hidden == (16,)
+    records = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [0, 1]
+    assert "validation" in records[0]
+
+
+def test_a_run_is_not_overwritten_by_accident(trained, capsys):
+    before = (trained / "model.safetensors").read_bytes()
+    assert run("train", "vae", "--out", trained, *SMALL) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (trained / "model.safetensors").read_bytes() == before
+
+
+def test_evaluate_reports_the_same_measures_as_python(trained, capsys):
+    assert run("evaluate", trained, "-k", "5", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["measures"]
+    assert {"squared_error", "bound", "distortion", "rate", "log_likelihood", "active_units"} <= set(found)
+    data = isthmus.data.load_data("digits")
+    score = isthmus.load(trained).score(data.x_test)
+    assert found["bound"]["value"] == pytest.approx(score, rel=1e-6)
+
+
+def test_encode_keeps_the_order_of_a_file(table, tmp_path, capsys):
+    out = tmp_path / "pca"
+    assert run("train", "pca", "--data", table, "--out", out, "--no-report") == 0
+    assert run("encode", out, "--data", table, "--out", tmp_path / "codes.csv") == 0
+    codes = np.loadtxt(tmp_path / "codes.csv", delimiter=",", skiprows=1)
+    rows = np.loadtxt(table, delimiter=",", skiprows=1)
+    np.testing.assert_allclose(codes, isthmus.load(out).transform(rows), rtol=1e-7)
+
+
+def test_reconstruct_writes_the_shape_and_error_of_the_data(trained, tmp_path, capsys):
+    assert run("reconstruct", trained, "--part", "test", "--out", tmp_path / "x.npy", "--json") == 0
+    error = json.loads(capsys.readouterr().out)["squared_error"]
+    data, rows = isthmus.data.load_data("digits"), np.load(tmp_path / "x.npy")
+    assert rows.shape == data.x_test.shape
+    assert error == pytest.approx(np.square(rows - data.x_test).sum(axis=(1, 2)).mean(), rel=1e-4)
+
+
+def test_sample_is_seeded(trained, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run("sample", trained, "-n", "3", "--seed", seed, "--out", tmp_path / f"{name}.npy") == 0
+    a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
+    assert a.shape == (3, 8, 8)
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_an_autoencoder_is_sampled_only_with_a_prior(tmp_path, capsys):
+    out = tmp_path / "ae"
+    assert run("train", "autoencoder", "--out", out, "--no-report", *SMALL) == 0
+    assert run("sample", out, "--out", tmp_path / "x.npy") == 2
+    assert "--prior" in capsys.readouterr().err
+    assert run("sample", out, "--prior", "gaussian", "--out", tmp_path / "x.npy") == 0
+    assert np.load(tmp_path / "x.npy").shape == (16, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "Expected"),
+        (b"a,b\n1,x\n2,y\n", "numbers"),
+        (b"a,b\n1,nan\n2,3\n4,5\n", "row 0"),
+        (b"\x93NUMPY torn", "Expected"),
+    ],
+)
+def test_bad_files_end_with_code_1_and_words(tmp_path, content, words, capsys):
+    path = tmp_path / ("x.npy" if content.startswith(b"\x93") else "x.csv")
+    path.write_bytes(content)
+    assert run("train", "pca", "--data", path, "--out", tmp_path / "run") == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_run_and_a_wrong_ending_are_said(tmp_path, trained, capsys):
+    assert run("evaluate", tmp_path / "nothing") == 1
+    assert run("encode", trained, "--out", tmp_path / "codes.xls") == 2
+    assert ".csv" in capsys.readouterr().err
+
+
+def test_a_diverging_run_ends_with_code_3(tmp_path, capsys):
+    table = np.random.default_rng(0).normal(size=(200, 3))
+    np.save(tmp_path / "x.npy", table)
+    arguments = ("--data", tmp_path / "x.npy", "--out", tmp_path / "run", "--learning-rate", "1e30", "--no-report")
+    assert run("train", "vae", *arguments) == 3
+    assert "step" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_says_how_to_resume_and_resumes(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "isthmus", "train"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    more = ["vae", "--out", str(out), "--hidden", "16", "--max-epochs", "200", "--no-report", "--compile", "False"]
+    process = subprocess.Popen(command + more, stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 60
+    while not (out / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"--resume --out {out}" in errors
+    assert not (out / "model.safetensors").exists()
+    again = [*command, "--resume", "--out", str(out), "--no-report", "--json"]
+    done = subprocess.run(again, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(isthmus.load(out).history_) == 200
