@@ -1,17 +1,30 @@
 """How good a model is, in numbers that do not depend on how they were computed."""
 
 from .chunks import map_rows
-from .likelihood import Bound, ImportanceEstimate, Mean, bound, importance_log_likelihood
+from .evaluate import evaluate
+from .likelihood import Bound, ImportanceEstimate, NoDensityError, bound, importance_log_likelihood
+from .mean import Mean
+from .measures import Evaluation, Measure
 from .noise import RowNoise, row_keys, standard_normal
+from .reconstruction import ReconstructionError, reconstruction_error
+from .representation import active_units, probe_accuracy
 
 __all__ = [
     "Bound",
+    "Evaluation",
     "ImportanceEstimate",
     "Mean",
+    "Measure",
+    "NoDensityError",
+    "ReconstructionError",
     "RowNoise",
+    "active_units",
     "bound",
+    "evaluate",
     "importance_log_likelihood",
     "map_rows",
+    "probe_accuracy",
+    "reconstruction_error",
     "row_keys",
     "standard_normal",
 ]

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 __all__ = ["CHUNK_SIZE", "device_of", "evaluating", "map_rows"]
 
-CHUNK_SIZE = 256  # rows; enough for fast matrix products, and few enough that one row alone is not slow
+CHUNK_SIZE = 256
+"""Rows of a chunk: enough for fast matrix products, and few enough that one row alone is not slow."""
 
 
 @contextmanager

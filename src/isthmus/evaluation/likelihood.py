@@ -13,9 +13,10 @@ from torch.distributions import kl_divergence
 from ..distributions import Point
 from ..model import Batch, LatentVariableModel, Layer, Trace
 from .chunks import CHUNK_SIZE, device_of, evaluating, map_rows
+from .mean import Mean
 from .noise import RowNoise, row_keys
 
-__all__ = ["Bound", "ImportanceEstimate", "Mean", "bound", "importance_log_likelihood"]
+__all__ = ["Bound", "ImportanceEstimate", "NoDensityError", "bound", "importance_log_likelihood"]
 
 _NO_DENSITY = (
     "Expected codes with a density and a prior, got deterministic ones, which give no bound on log p(x); "
@@ -23,17 +24,8 @@ _NO_DENSITY = (
 )
 
 
-class Mean(NamedTuple):
-    """A mean over examples and its standard error, which is NaN for a single example."""
-
-    value: float
-    standard_error: float
-
-    @classmethod
-    def of(cls, values: Tensor) -> Mean:
-        """Mean of values (n,), and sd / sqrt(n)."""
-        values = values.double()
-        return cls(values.mean().item(), values.std().item() / math.sqrt(len(values)) if len(values) > 1 else math.nan)
+class NoDensityError(TypeError):
+    """A model whose codes are deterministic was asked for a likelihood."""
 
 
 class Bound(NamedTuple):
@@ -79,7 +71,7 @@ def _rate(layer: Layer) -> Tensor:
     """KL(q || p) of each example, (B,): exact where torch knows it, else estimated from the layer's samples."""
     q, z, prior = layer
     if prior is None or isinstance(q, Point):
-        raise TypeError(_NO_DENSITY)
+        raise NoDensityError(_NO_DENSITY)
     if q is prior:
         return z.new_zeros(z.shape[-2])
     try:
@@ -161,7 +153,7 @@ def bound(
         Bound, distortion and rate, each (n,), nats.
 
     Raises:
-        TypeError: the model's codes are deterministic.
+        NoDensityError: the model's codes are deterministic.
         ValueError: x is not flat, or n_samples below 1.
 
     References:
@@ -208,7 +200,7 @@ def importance_log_likelihood(
         Log-likelihood, its Monte-Carlo standard error, and the effective sample size, each (n,).
 
     Raises:
-        TypeError: the model's codes are deterministic.
+        NoDensityError: the model's codes are deterministic.
         ValueError: x is not flat, or n_samples below 1.
 
     References:
@@ -227,7 +219,7 @@ def importance_log_likelihood(
 
     def accumulate(state: tuple[Tensor, ...] | None, trace: Trace) -> tuple[Tensor, ...]:
         if any(layer.prior is None or isinstance(layer.q, Point) for layer in trace.layers):
-            raise TypeError(_NO_DENSITY)
+            raise NoDensityError(_NO_DENSITY)
         log_w = trace.log_weights.double()
         top = log_w.max(0).values
         if state is not None:

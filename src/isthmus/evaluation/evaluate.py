@@ -1,0 +1,171 @@
+"""All measures of a fitted estimator at once, each with its error, its unit and what it means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from .likelihood import NoDensityError, bound, importance_log_likelihood
+from .mean import Mean
+from .measures import Evaluation, Measure
+from .reconstruction import ReconstructionError
+from .representation import active_units, probe_accuracy
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    X_train: Any = None,
+    y_train: Any = None,
+    n_importance_samples: int = 0,
+    seed: int = 0,
+) -> Evaluation:
+    """Every measure that a fitted estimator has on data X.
+
+    All of them: squared error. Models with a likelihood: the exact one, or its bound with distortion and rate, and
+    by importance sampling. With labels: how well simple classifiers read them from the codes. Densities are in units
+    of the data (pixels in [0, 1]), so that models of the same data compare.
+
+    Args:
+        estimator: a fitted estimator.
+        X: data that it was not trained on, (n, ...).
+        y: class labels, (n,).
+        X_train: data whose codes the classifiers learn from; without it they learn from one half of X and are tested
+            on the other.
+        y_train: its labels.
+        n_importance_samples: samples of each example for the likelihood; 5000 is what papers report, 0 leaves it out.
+        seed: seed of the noise.
+
+    Returns:
+        Measures by name, and notes on those that there can't be.
+
+    Raises:
+        ValueError: data that the estimator refuses, or labels of only one of X_train and y_train.
+
+    Example:
+        >>> from isthmus.estimators import PCA
+        >>> from sklearn.datasets import load_digits
+        >>> X = load_digits().data / 16
+        >>> measures = evaluate(PCA(n_components=2).fit(X[:1000]), X[1000:])
+        >>> round(measures["squared_error"].value, 2), measures["squared_error"].unit
+        (3.47, 'squared error per example')
+    """
+    if (X_train is None) != (y_train is None):
+        raise ValueError("Expected X_train and y_train together, got one of them.")
+    measures, notes = list(_reconstruction(estimator, X)), []
+    try:
+        measures += _likelihood(estimator, X, n_importance_samples, seed)
+    except NoDensityError as error:
+        notes.append(f"log_likelihood: none. {error}")
+    if y is not None:
+        from sklearn.utils.multiclass import type_of_target
+
+        kind = type_of_target(np.asarray(y))
+        if kind in ("binary", "multiclass"):
+            train = None if X_train is None else (estimator.transform(X_train), np.asarray(y_train))
+            measures += _probes(train, (estimator.transform(X), np.asarray(y)))
+        else:
+            notes.append(f"probe accuracies: none. They need one class label a row, and y is {kind}.")
+    return Evaluation(tuple(measures), tuple(notes))
+
+
+def _measure(name: str, mean: Mean, unit: str, description: str) -> Measure:
+    error = None if math.isnan(mean.standard_error) else mean.standard_error
+    return Measure(name, mean.value, error, unit, description)
+
+
+def _reconstruction(estimator: Any, X: Any) -> Iterator[Measure]:
+    error = ReconstructionError(estimator.squared_error(X), estimator.n_features_in_)
+    yield _measure(
+        "squared_error",
+        error.mean,
+        "squared error per example",
+        "squared difference of x and its reconstruction, summed over features",
+    )
+    yield _measure(
+        "squared_error_per_feature",
+        error.per_feature,
+        "squared error per feature",
+        f"the same divided by the {error.n_features} features",
+    )
+
+
+def _likelihood(estimator: Any, X: Any, n_importance_samples: int, seed: int) -> Iterator[Measure]:
+    if getattr(estimator, "model_", None) is None:
+        yield _exact_likelihood(estimator, X)
+        return
+    x = estimator.to_tensor(X)
+    yield from _bounds(estimator, x, n_importance_samples, seed)
+    if estimator.model_.encoder is not None:
+        active = active_units(estimator.transform(X))
+        description = f"of {len(active)}, those whose posterior mean varies with x (variance above 0.01)"
+        yield Measure("active_units", int(active.sum()), None, "units", description)
+
+
+def _exact_likelihood(estimator: Any, X: Any) -> Measure:
+    """A model without networks, such as PCA: its score is its density."""
+    try:
+        log_density = estimator.score_samples(X)
+    except ValueError as error:  # X itself was accepted before: there is no such density
+        raise NoDensityError(str(error)) from error
+    description = "exact log-density in units of the data, which may be positive"
+    return _measure("log_likelihood", Mean.of(log_density), "nats", description)
+
+
+def _bounds(estimator: Any, x: Tensor, n_importance_samples: int, seed: int) -> Iterator[Measure]:
+    """Bound, its parts, importance sampling: computed in the model's units, told in those of the data."""
+    model, kind = estimator.model_, getattr(estimator, "likelihood_", "")
+    shift, what = x.shape[1] * estimator.log_scale_, _what_is_scored(kind, x)
+    parts = bound(model, x, seed=seed)
+    best, source = Mean.of(parts.bound - shift), "the bound"
+    yield _measure("bound", best, "nats", f"lower bound on log p(x) = -distortion - rate; {what}")
+    yield _measure("distortion", Mean.of(parts.distortion + shift), "nats", "-E_q[log p(x|z)], what the code misses")
+    yield _measure("rate", Mean.of(parts.rate), "nats", "KL(q(z|x) || p(z)), what the code holds")
+    if n_importance_samples:
+        estimate = importance_log_likelihood(model, x, n_importance_samples, seed=seed)
+        best, source = Mean.of(estimate.log_likelihood - shift), "log_likelihood"
+        samples = f"{n_importance_samples} importance samples"
+        yield _measure("log_likelihood", best, "nats", f"log p(x) from {samples}, in the mean from below; {what}")
+        trust = f"how many of the {samples} count; near 1, log_likelihood is too low"
+        yield _measure("effective_sample_size", Mean.of(estimate.effective_sample_size), "samples", trust)
+    if kind == "discretised_logistic":
+        bits = -1 / (x.shape[1] * math.log(2))
+        best = Mean(best.value * bits, best.standard_error * abs(bits))
+        yield _measure("bits_per_dimension", best, "bits", f"length of a lossless code per value, by {source}")
+
+
+def _what_is_scored(kind: str, x: Tensor) -> str:
+    """What a log-likelihood is the logarithm of, as that decides what it may be compared with."""
+    if kind == "bernoulli":
+        if bool(((x != 0) & (x != 1)).any()):
+            return "grey values count as probabilities: a cross-entropy, not a normalised likelihood of grey pixels"
+        return "log-probability of binary data"
+    if kind == "discretised_logistic":
+        return "log-probability of 8-bit values"
+    return "log-density in units of the data, which may be positive"
+
+
+Labelled = tuple[np.ndarray, np.ndarray]  # codes (n, D) and labels (n,)
+
+
+def _probes(train: Labelled | None, test: Labelled) -> Iterator[Measure]:
+    where = ""
+    if train is None:
+        # One half, drawn at random: data often come sorted by class.
+        codes, labels = test
+        order = np.random.RandomState(0).permutation(len(codes))
+        learn, ask = order[: len(order) // 2], order[len(order) // 2 :]
+        train, test = (codes[learn], labels[learn]), (codes[ask], labels[ask])
+        where = "; learned from one half of X and tested on the other"
+    logistic = probe_accuracy(*train, *test, kind="logistic")
+    yield _measure("logistic_accuracy", logistic, "accuracy", f"of logistic regression on the codes{where}")
+    neighbours = probe_accuracy(*train, *test, kind="neighbours")
+    yield _measure("neighbours_accuracy", neighbours, "accuracy", f"of the 5 nearest neighbours in code space{where}")
