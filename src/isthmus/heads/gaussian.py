@@ -53,7 +53,8 @@ class GaussianHead(Head):
 class FullGaussianHead(Head):
     r"""Gaussian with mean and full covariance from the features, :math:`N(\mu(h), L(h) L(h)^T)`.
 
-    Use it for posteriors of few dimensions that are correlated: it needs n_outputs (n_outputs + 3) / 2 numbers.
+    L = diag(sigma) (I + N), with N strictly lower triangular. Use it for posteriors of few dimensions that are correlated: it needs
+    n_outputs (n_outputs + 3) / 2 numbers.
 
     Args:
         n_features: width of the features.
@@ -78,12 +79,14 @@ class FullGaussianHead(Head):
     def forward(self, features: Tensor) -> MultivariateNormal:
         """The distribution of the outputs."""
         loc, log_scale = self.project_to_parameters(features)
-        scale_tril = torch.diag_embed(bounded_log_scale(log_scale, self.floor).exp())
+        scale = bounded_log_scale(log_scale, self.floor).exp()
+        factor = torch.diag_embed(torch.ones_like(scale))
         if self.below is not None:
             below = at_least_float32(self.below(features))
             below = torch.cat((below, torch.zeros_like(below[..., :1])), dim=-1)
-            scale_tril = scale_tril + below[..., self.place]  # gathers, as scattering is slow to compile
-        return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+            factor = factor + below[..., self.place]
+        # Rows share their scale, so that L is as well conditioned where scales are small.
+        return MultivariateNormal(loc, scale_tril=scale.unsqueeze(-1) * factor, validate_args=False)
 
 
 class FixedGaussianHead(Head):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from math import gcd
-
 from torch import Tensor, nn
 
 from .conv import ConvDecoder, ConvEncoder
 from .mlp import Activation, activation_module
 
 __all__ = ["ResNetDecoder", "ResNetEncoder", "ResidualBlock"]
+
+
+def _norm(n_channels: int) -> nn.Module:
+    """Normalise groups of four or more channels; in smaller ones, one-pixel maps would lose all they hold."""
+    if n_channels < 4:
+        return nn.Identity()
+    return nn.GroupNorm(max(n for n in (1, 2, 4, 8) if n_channels % n == 0 and n_channels >= 4 * n), n_channels)
 
 
 class ResidualBlock(nn.Module):
@@ -24,10 +29,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, n_inputs: int, n_outputs: int, stride: int, activation: Activation) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            nn.GroupNorm(gcd(n_inputs, 8), n_inputs),
+            _norm(n_inputs),
             activation_module(activation),
             nn.Conv2d(n_inputs, n_outputs, kernel_size=3, stride=stride, padding=1),
-            nn.GroupNorm(gcd(n_outputs, 8), n_outputs),
+            _norm(n_outputs),
             activation_module(activation),
             nn.Conv2d(n_outputs, n_outputs, kernel_size=3, padding=1),
         )
