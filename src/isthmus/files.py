@@ -18,6 +18,7 @@ __all__ = [
     "UnreadableFile",
     "read_json",
     "read_tensors",
+    "remove_temporaries",
     "write_bytes",
     "write_json",
     "write_tensors",
@@ -28,6 +29,9 @@ FORMAT = 1
 """Version of the files written here; a file of a newer one is refused, never guessed at."""
 
 
+TEMPORARY = ".isthmus-tmp"
+
+
 class UnreadableFile(ValueError):
     """A file that is missing, torn, foreign or of a newer format."""
 
@@ -36,7 +40,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace a file by `data`, whole or not at all: temporary file, fsync, rename, fsync of the folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -52,6 +56,12 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def remove_temporaries(folder: str | os.PathLike[str]) -> None:
+    """Remove what writers that were killed left in a folder. Nobody else may be writing into it."""
+    for temporary in Path(folder).glob(f".*{TEMPORARY}"):
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -72,7 +82,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         value = json.loads(_read_bytes(path))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or an integer of thousands of digits
         raise UnreadableFile(
             f"Expected JSON in {path}, got something else ({error}); the file is torn or foreign."
         ) from error
@@ -83,17 +93,15 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write named tensors and JSON metadata as one safetensors file with a checksum over the data."""
+    """Write named tensors and JSON metadata as one safetensors file with a checksum over all of it."""
     import safetensors.torch
 
-    payload = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    payload = safetensors.torch.save(_apart(tensors))
     (length,) = struct.unpack("<Q", payload[:8])
     header, data = json.loads(payload[8 : 8 + length]), memoryview(payload)[8 + length :]
-    header["__metadata__"] = {
-        "isthmus": json.dumps({**metadata, "format": FORMAT}, allow_nan=False),
-        "crc32": str(zlib.crc32(data)),
-    }
-    text = json.dumps(header, separators=(",", ":")).encode()
+    header["__metadata__"] = {"isthmus": json.dumps({**metadata, "format": FORMAT}, allow_nan=False)}
+    header["__metadata__"]["crc32"] = str(_checksum(header, data))
+    text = _compact(header)
     text += b" " * (-len(text) % 8)  # the format wants the data aligned to 8 bytes
     write_bytes(path, b"".join((struct.pack("<Q", len(text)), text, data)))
 
@@ -111,21 +119,43 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     try:
         tensors = safetensors.torch.load(payload)
         (length,) = struct.unpack("<Q", payload[:8])
-        note = json.loads(payload[8 : 8 + length]).get("__metadata__", {})
-    except (safetensors.SafetensorError, struct.error, ValueError, KeyError) as error:
+        header = json.loads(payload[8 : 8 + length])
+    except (safetensors.SafetensorError, struct.error, ValueError, KeyError, RecursionError) as error:
         raise UnreadableFile(
             f"Expected a safetensors file in {path}, got something torn or foreign ({error})."
         ) from error
     try:
-        metadata, checksum = json.loads(note["isthmus"]), int(note["crc32"])
-    except (KeyError, ValueError) as error:
+        note = header["__metadata__"]
+        metadata, checksum = json.loads(note["isthmus"]), int(note.pop("crc32"))
+    except (KeyError, ValueError, RecursionError) as error:
         raise UnreadableFile(f"Expected a file written by Isthmus, got another safetensors file: {path}.") from error
-    _check_format(path, metadata.get("format"))
-    if zlib.crc32(memoryview(payload)[8 + length :]) != checksum:
+    _check_format(path, metadata.get("format") if isinstance(metadata, dict) else None)
+    if _checksum(header, memoryview(payload)[8 + length :]) != checksum:
         raise UnreadableFile(
             f"Expected checksum {checksum} of {path}, got another one; the file was altered or damaged."
         )
     return tensors, metadata
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU, and tied weights once for each name, as the format has no two names for one tensor."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        storage = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if storage in seen else tensor
+        seen.add(storage)
+    return apart
+
+
+def _compact(header: Mapping[str, Any]) -> bytes:
+    return json.dumps(header, separators=(",", ":")).encode()
+
+
+def _checksum(header: Mapping[str, Any], data: memoryview) -> int:
+    """Over the data and the header without the checksum itself: names, shapes and metadata count as well."""
+    return zlib.crc32(data, zlib.crc32(_compact(header)))
 
 
 def _read_bytes(path: str | os.PathLike[str]) -> bytes:
