@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,12 +84,13 @@ class Step:
 
     def __post_init__(self) -> None:
         self.names: tuple[str, ...] = ()
+        self._checked = False
         self.parameter_names, self.parameters = _trained(self.model)
         self.device, self.dtype = self.parameters[0].device, self.parameters[0].dtype
         self.adam = Adam(self.parameters)
         self.failed = torch.zeros((), device=self.device)
         self.number = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._buffers = [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
+        self._buffers = list(self.model.buffers())
         self._compiled: Callable[..., Any] | None = None
 
     def __call__(self, rows: Rows, number: int, learning_rate: float) -> Tensor:
@@ -100,7 +102,7 @@ class Step:
 
     def _run(self, rows: Rows, number: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         self.number.fill_(number)
-        if not self.names:
+        if not self._checked:
             self._check(rows)  # one eager pass: it also fills kl_divergence's dispatch cache, which cannot be traced
         seed_noise(self.seed, number, self.device)
         if not self.compile or len(rows.x) != self.full_size:
@@ -132,19 +134,30 @@ class Step:
 
     def _check(self, rows: Rows) -> None:
         """Fail early and by name where the objective and the model don't fit."""
-        buffers = [buffer.clone() for buffer in self._buffers]
         seed_noise(self.seed, int(self.number), self.device)
-        total, terms = self._forward(rows, self.number)
-        gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
+        with self._same_buffers():
+            total, terms = self._forward(rows, self.number)
+            gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
         unused = [name for name, gradient in zip(self.parameter_names, gradients, strict=True) if gradient is None]
         if unused:
             raise ValueError(
                 f"Expected every trained parameter to take part in the loss, got no gradient for {', '.join(unused)}; "
                 "use it in the model, or freeze it with requires_grad_(False)."
             )
-        for buffer, old in zip(self._buffers, buffers, strict=True):
+        names = ("loss", *terms, "gradient_norm")
+        if self.names and self.names != names:
+            raise ValueError(
+                f"Expected an objective with {self.names}, as this run began, got {names}; resume with that."
+            )
+        self.names, self._checked = names, True
+
+    @contextmanager
+    def _same_buffers(self) -> Iterator[None]:
+        """Running means and the like are after a forward pass what they were before."""
+        before = [buffer.clone() for buffer in self._buffers]
+        yield
+        for buffer, old in zip(self._buffers, before, strict=True):
             buffer.copy_(old)
-        self.names = ("loss", *terms, "gradient_norm")
 
     def _first_compiled(self, rows: Rows, number: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Compile and run; where no compiler is found, say so once and stay eager."""
@@ -171,8 +184,9 @@ class Step:
         """Run a failed step again, eagerly (its noise is a function of its number), and name what is not finite."""
         seed_noise(self.seed, number, self.device)
         self.number.fill_(number)
-        total, terms = self._forward(rows, self.number)
-        gradients = torch.autograd.grad(total, self.parameters)
+        with self._same_buffers():
+            total, terms = self._forward(rows, self.number)
+            gradients = torch.autograd.grad(total, self.parameters)
         parts = {f"term {name!r}": term for name, term in terms.items()} | {"the loss": total}
         parts |= {f"the gradient of {name}": g for name, g in zip(self.parameter_names, gradients, strict=True)}
         bad = next((name for name, part in parts.items() if not part.isfinite().all()), "the norm of the gradient")
