@@ -42,7 +42,7 @@ class DiscretisedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The exact mean, from the probabilities of exceeding each border between levels."""
+        """The exact mean, from the probabilities of exceeding each border between levels: n_levels - 1 evaluations."""
         steps, precision = self.n_levels - 1, (-self.log_scale).exp()
         total = torch.zeros_like(self.loc)
         for level in range(steps):  # one border at a time: all at once would take n_levels times the memory

@@ -53,8 +53,8 @@ class GaussianHead(Head):
 class FullGaussianHead(Head):
     r"""Gaussian with mean and full covariance from the features, :math:`N(\mu(h), L(h) L(h)^T)`.
 
-    L = diag(sigma) (I + N), with N strictly lower triangular. Use it for posteriors of few dimensions that are correlated: it needs
-    n_outputs (n_outputs + 3) / 2 numbers.
+    L = diag(sigma) (I + N), with N strictly lower triangular. Use it for posteriors of few dimensions that are
+    correlated: it needs n_outputs (n_outputs + 3) / 2 numbers.
 
     Args:
         n_features: width of the features.
