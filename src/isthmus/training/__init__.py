@@ -1,6 +1,7 @@
 """The training loop: one function, its settings, and what makes it fast and resumable."""
 
-from .loop import Interrupted, fit
+from .interrupts import Interrupted
+from .loop import fit
 from .rows import Rows, Scaling
 from .schedule import Schedule
 from .settings import Settings

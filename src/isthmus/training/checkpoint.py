@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import platform
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files import UnreadableFile, read_tensors, write_tensors
+from ..files import UnreadableFile, read_tensors, remove_temporaries, write_tensors
 from .settings import Settings
 from .step import Step
 
-__all__ = ["State", "latest_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["State", "checkpoints", "identity", "load_checkpoint", "remove_checkpoints", "save_checkpoint"]
 
 KEPT = 2
 """Checkpoints kept in a folder: should the newest be damaged, the one before it still is there."""
@@ -38,7 +40,7 @@ class State:
     step: int = 0
     sums: Tensor | None = None
     examples: int = 0
-    best_loss: float = float("inf")
+    best_loss: float = math.inf
     stale: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     average: list[Tensor] = field(default_factory=list)
@@ -46,8 +48,35 @@ class State:
     seconds: float = 0.0
 
 
-def save_checkpoint(folder: Path, state: State, step: Step, settings: Settings) -> Path:
-    """Write `checkpoints/step-N.safetensors` whole or not at all, then drop the oldest."""
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run folder, oldest first."""
+    return sorted((folder / "checkpoints").glob("step-*.safetensors"))
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove those of an earlier run, and nothing else that may lie there."""
+    for path in checkpoints(folder):
+        path.unlink(missing_ok=True)
+    remove_temporaries(folder / "checkpoints")
+
+
+def identity(step: Step, settings: Settings, data: str, validation: str | None) -> dict[str, Any]:
+    """What a run is made of, as JSON holds it: it resumes with nothing else.
+
+    Args:
+        step: its model and objective.
+        settings: its settings.
+        data, validation: fingerprints.
+    """
+    plain = asdict(settings)
+    plain["schedule"]["milestones"] = list(settings.schedule.milestones)
+    # An address in memory says which process wrote it, not what it is.
+    texts = {name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(getattr(step, name))) for name in ("model", "objective")}
+    return {"settings": plain, **texts, "data": data, "validation": validation}
+
+
+def save_checkpoint(folder: Path, state: State, step: Step, run: Mapping[str, Any]) -> Path:
+    """Write `checkpoints/step-N.safetensors` whole or not at all, then drop the oldest; `run` is its `identity`."""
     tensors = {f"model.{name}": tensor for name, tensor in step.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"adam.mean.{i}": tensor for i, tensor in enumerate(step.adam.means)}
@@ -60,69 +89,84 @@ def save_checkpoint(folder: Path, state: State, step: Step, settings: Settings) 
         "kind": "checkpoint",
         "step": state.step,
         "examples": state.examples,
-        "best_loss": state.best_loss if state.best else None,
+        "best_loss": state.best_loss if math.isfinite(state.best_loss) else None,
         "stale": state.stale,
         "history": state.history,
         "seconds": state.seconds,
         "names": step.names,
-        "settings": asdict(settings),
+        "run": run,
         "environment": _environment(step),
     }
     path = folder / "checkpoints" / f"step-{state.step:09d}.safetensors"
     write_tensors(path, tensors, metadata)
-    for old in sorted(path.parent.glob("step-*.safetensors"))[:-KEPT]:
+    for old in checkpoints(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
     return path
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint of a run folder, or None where there is none yet."""
-    return max((folder / "checkpoints").glob("step-*.safetensors"), default=None)
-
-
-def load_checkpoint(path: Path, step: Step, settings: Settings) -> State:
+def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
     """Put model and optimiser back as they were and return the rest.
 
     Raises:
-        UnreadableFile: torn, foreign, newer, or of another model or other settings.
+        UnreadableFile: torn, foreign, newer, or of another model, objective, settings or data.
     """
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = _read(path)
+    try:
+        weights, moments = _weights(path, step, tensors)
+        _check_run(path, metadata["run"], run)
+        state = State(
+            step=metadata["step"],
+            sums=tensors["sums"].to(step.device) if "sums" in tensors else None,
+            examples=metadata["examples"],
+            best_loss=math.inf if metadata["best_loss"] is None else metadata["best_loss"],
+            stale=metadata["stale"],
+            best=_part(tensors, "best."),
+            average=[tensor.to(step.device) for tensor in _numbered(tensors, "average.")],
+            history=metadata["history"],
+            seconds=metadata["seconds"],
+        )
+        names, committed, environment = metadata["names"], tensors["adam.committed"], metadata["environment"]
+    except (KeyError, TypeError) as error:
+        raise UnreadableFile(f"Expected a whole checkpoint in {path}, got one without {error}.") from error
+    _check_environment(environment, step)  # all checks come first: a refused checkpoint leaves the model alone
+    step.model.load_state_dict(weights)
+    for ours, saved in zip(step.adam.means + step.adam.squares, moments, strict=True):
+        ours.copy_(saved)
+    step.adam.committed.copy_(committed)
+    step.names = tuple(names)
+    return state
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        tensors, metadata = read_tensors(path)
+    except UnreadableFile as error:
+        older = [other for other in checkpoints(path.parents[1]) if other.name < path.name]
+        there = f"to go on from {older[-1]}" if older else "to start anew from the first step, as there is no other"
+        raise UnreadableFile(f"{error} If it is damaged, delete it {there}.") from error
     if metadata.get("kind") != "checkpoint":
         raise UnreadableFile(f"Expected a checkpoint in {path}, got {metadata.get('kind')!r}.")
-    _check_settings(path, metadata["settings"], settings)
-    _restore(path, step, tensors)
-    _check_environment(metadata["environment"], step)
-    step.names = tuple(metadata["names"])
-    return State(
-        step=metadata["step"],
-        sums=tensors["sums"].to(step.device) if "sums" in tensors else None,
-        examples=metadata["examples"],
-        best_loss=float("inf") if metadata["best_loss"] is None else metadata["best_loss"],
-        stale=metadata["stale"],
-        best=_part(tensors, "best."),
-        average=[tensor.to(step.device) for tensor in _numbered(tensors, "average.")],
-        history=metadata["history"],
-        seconds=metadata["seconds"],
-    )
+    return tensors, metadata
 
 
-def _restore(path: Path, step: Step, tensors: Mapping[str, Tensor]) -> None:
-    weights, means, squares = (
-        _part(tensors, "model."),
-        _numbered(tensors, "adam.mean."),
-        _numbered(tensors, "adam.square."),
-    )
-    expected = {name: tuple(tensor.shape) for name, tensor in step.model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != found or [m.shape for m in means] != [p.shape for p in step.parameters]:
-        differing = sorted({name for name, _ in set(expected.items()) ^ set(found.items())})
+def _weights(path: Path, step: Step, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Weights and buffers by name, and the optimiser's moments; refused where they are not of this model."""
+    weights = _part(tensors, "model.")
+    expected, found = _shapes(step.model.state_dict()), _shapes(weights)
+    if expected != found:
+        differing = ", ".join(sorted({name for name, *_ in expected ^ found}))
+        raise UnreadableFile(f"Expected a checkpoint of this model in {path}, got other weights: {differing}.")
+    moments = _numbered(tensors, "adam.mean.") + _numbered(tensors, "adam.square.")
+    if [moment.shape for moment in moments] != [parameter.shape for parameter in step.parameters] * 2:
         raise UnreadableFile(
-            f"Expected a checkpoint of this model in {path}, got other weights: {', '.join(differing)}."
+            f"Expected a checkpoint of this model in {path}, got one where other parameters were trained; "
+            "freeze the same ones."
         )
-    step.model.load_state_dict(weights)
-    for ours, saved in zip(step.adam.means + step.adam.squares, means + squares, strict=True):
-        ours.copy_(saved)
-    step.adam.committed.copy_(tensors["adam.committed"])
+    return weights, moments
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, tuple[int, ...], torch.dtype]]:
+    return {(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -138,15 +182,22 @@ _FREE = {"max_epochs", "device", "compile", "checkpoint_seconds", "checkpoint_st
 """Settings that a resumed run may change: they don't decide what the next step does."""
 
 
-def _check_settings(path: Path, saved: Mapping[str, Any], settings: Settings) -> None:
-    ours: dict[str, Any] = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()
-    }
-    ours["schedule"]["milestones"] = list(ours["schedule"]["milestones"])
-    differing = {name for name in ours if name not in _FREE and ours[name] != saved.get(name)}
+def _check_run(path: Path, saved: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    before, now = saved["settings"], run["settings"]
+    differing = [name for name in now if name not in _FREE and now[name] != before.get(name)]
     if differing:
-        what = ", ".join(f"{name} {saved.get(name)!r} (now {ours[name]!r})" for name in sorted(differing))
+        what = ", ".join(f"{name} {before.get(name)!r} (now {now[name]!r})" for name in sorted(differing))
         raise UnreadableFile(f"Expected the settings that {path} was trained with: {what}; resume with those.")
+    if run["model"] != saved["model"]:
+        raise UnreadableFile(
+            f"Expected the model that {path} was trained with, got other layers; resume with the same."
+        )
+    for name in ("objective", "data", "validation"):
+        if run[name] != saved[name]:
+            raise UnreadableFile(
+                f"Expected the {name} that {path} was trained with ({saved[name]}), got another ({run[name]}); resume "
+                "with the same."
+            )
 
 
 def _environment(step: Step) -> dict[str, Any]:
@@ -167,5 +218,5 @@ def _check_environment(saved: Mapping[str, Any], step: Step) -> None:
         warnings.warn(
             f"This run was saved with {', '.join(differing)}: it goes on, but not bit for bit as it would have there.",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

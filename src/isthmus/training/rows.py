@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import warnings
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..model import Batch
 
-__all__ = ["Rows", "Scaling", "epoch_order"]
+__all__ = ["Rows", "Scaling", "checked_rows", "epoch_order", "fingerprint", "mix"]
 
 
 class Scaling(NamedTuple):
@@ -48,16 +52,92 @@ class Rows(NamedTuple):
 
     def take(self, index: Tensor) -> Rows:
         """The rows at these indices."""
-        return Rows(*(None if part is None else part.index_select(0, index) for part in self))  # type: ignore[arg-type]
+        return self._each(lambda part: part.index_select(0, index))
 
     def to(self, device: torch.device) -> Rows:
         """The same on a device."""
-        return Rows(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+        return self._each(lambda part: part.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
+        x, *others = self
+        return Rows(change(x), *(None if part is None else change(part) for part in others))
 
     def batch(self, scaling: Scaling, dtype: torch.dtype = torch.float32, step: Tensor | None = None) -> Batch:
         """What the model sees of these rows."""
         x = scaling(self.x, dtype)
-        return Batch(x, x, self.condition, self.weight, step)
+        condition, weight = self.condition, self.weight
+        if condition is not None and condition.is_floating_point():
+            condition = condition.to(dtype)  # whole numbers may be indices into an embedding
+        return Batch(x, x, condition, None if weight is None else weight.to(dtype), step)
+
+
+def checked_rows(data: Any, name: str, n_features: int | None = None) -> Rows:
+    """Rows at the border: two-dimensional, not empty, finite, weights with mean 1.
+
+    Args:
+        data: a tensor or array (n, F), or `Rows`.
+        name: what to call it in errors.
+        n_features: how many features there must be; None allows any number.
+
+    Raises:
+        ValueError: of another shape, not finite, or bad weights.
+        TypeError: no numbers.
+    """
+    x, condition, weight = data if isinstance(data, Rows) else Rows(_tensor(data, name))
+    if x.ndim != 2 or len(x) == 0 or x.shape[1] == 0:
+        raise ValueError(f"Expected {name} of shape (n, features) with n >= 1, got {tuple(x.shape)}.")
+    if n_features is not None and x.shape[1] != n_features:
+        raise ValueError(f"Expected {name} with {n_features} features, as the data, got {x.shape[1]}.")
+    if x.is_complex():
+        raise TypeError(f"Expected real {name}, got {x.dtype}; use real and imaginary parts as features.")
+    for part, values in zip(Rows._fields, (x, condition, weight), strict=True):
+        if values is None:
+            continue
+        if values.ndim == 0 or len(values) != len(x):
+            raise ValueError(f"Expected a {part} for each of {len(x)} rows of {name}, got {tuple(values.shape)}.")
+        if values.is_floating_point() and not values.isfinite().all():
+            raise ValueError(f"Expected finite {name}, got NaN or infinity in {part}; impute or drop those rows.")
+    return Rows(x, condition, None if weight is None else _checked_weight(weight, name))
+
+
+def _tensor(data: Any, name: str) -> Tensor:
+    try:
+        with warnings.catch_warnings():  # torch warns of read-only arrays, such as memory maps; they are only read here
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.as_tensor(data)
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise TypeError(f"Expected {name} as numbers in a tensor or an array, got {type(data).__name__}.") from error
+
+
+def _checked_weight(weight: Tensor, name: str) -> Tensor:
+    if weight.ndim != 1:
+        raise ValueError(f"Expected weights of {name} of shape (n,), got {tuple(weight.shape)}.")
+    if (weight < 0).any() or not (weight > 0).any():
+        raise ValueError(f"Expected weights of {name} >= 0 with a positive sum, got others.")
+    precise = weight.to("cpu", torch.float64)
+    return (precise / precise.mean()).to(weight.dtype if weight.is_floating_point() else torch.float32)
+
+
+FINGERPRINT_ROWS = 1000
+
+
+def fingerprint(rows: Rows, scaling: Scaling) -> str:
+    """Tells other data from this: shapes, dtypes, the scaling, and a checksum of rows evenly spaced over all."""
+    n = len(rows.x)
+    index = torch.from_numpy(np.linspace(0, n - 1, min(n, FINGERPRINT_ROWS)).round().astype(np.int64))
+    text, checksum = [f"scale {scaling.scale!r}"], 0
+    taken = rows.take(index.to(rows.x.device))
+    for name, whole, part in zip(("x", "condition", "weight"), rows, taken, strict=True):
+        if whole is not None and part is not None:
+            text.append(f"{name} {tuple(whole.shape)} {str(whole.dtype).removeprefix('torch.')}")
+            checksum = zlib.crc32(_bytes(part), checksum)
+    if scaling.shift is not None:
+        checksum = zlib.crc32(_bytes(scaling.shift), checksum)
+    return f"{', '.join(text)}, crc32 {checksum:08x}"
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def epoch_order(seed: int, epoch: int, n_rows: int) -> Tensor:

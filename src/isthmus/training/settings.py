@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from .schedule import Schedule
 
 __all__ = ["Settings"]
+
+_OPTIONAL = {"clip_norm", "average", "patience", "checkpoint_steps"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,9 @@ class Settings:
         learning_rate: of Adam, before the schedule.
         schedule: factor on the learning rate at each step.
         clip_norm: largest norm of the gradient; None does not clip.
-        average: decay of an exponential average of the weights, which then is the trained model; None keeps none.
+        average: decay of an exponential average of the weights, which then is the trained model; at step t, from 1
+            on, it is min(average, t / (t + 9)), so that a short run is not an average of its first weights. None
+            keeps none.
         patience: epochs without a better validation loss after which to stop and take the best weights; None never.
         precision: "fp32"; "bf16" runs matrix products in half precision, densities and weights in float32; "auto"
             is "bf16" on a GPU that has it.
@@ -34,6 +41,7 @@ class Settings:
 
     Raises:
         ValueError: values out of range.
+        TypeError: no numbers where numbers are expected.
     """
 
     max_epochs: int = 20
@@ -51,20 +59,37 @@ class Settings:
     checkpoint_steps: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "patience", "checkpoint_steps", "seed"):
+            self._take_number(name, operator.index)
+        for name in ("learning_rate", "clip_norm", "average", "checkpoint_seconds"):
+            self._take_number(name, float)
         for name in ("max_epochs", "batch_size", "patience", "checkpoint_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"Expected {name} >= 1, got {value}.")
         for name in ("learning_rate", "clip_norm", "checkpoint_seconds"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"Expected {name} > 0, got {value}.")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"Expected a finite {name} > 0, got {value}.")
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"Expected average, a decay, in (0, 1), got {self.average}.")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"Expected precision 'auto', 'fp32' or 'bf16', got {self.precision!r}.")
         if self.compile not in ("auto", True, False):
             raise ValueError(f"Expected compile 'auto', True or False, got {self.compile!r}.")
+
+    def _take_number(self, name: str, kind: Callable[[Any], Any]) -> None:
+        """Numbers as Python has them: NumPy's, from a search over parameters, are not what JSON can hold."""
+        value = getattr(self, name)
+        if value is None and name in _OPTIONAL:
+            return
+        try:
+            if isinstance(value, str):
+                raise TypeError("a text")
+            object.__setattr__(self, name, kind(value))
+        except (TypeError, ValueError) as error:
+            what = "a whole number" if kind is operator.index else "a number"
+            raise TypeError(f"Expected {name} as {what}, got {value!r}.") from error
 
     def resolve_device(self) -> torch.device:
         """The device to train on.
@@ -79,6 +104,8 @@ class Settings:
         try:
             device = torch.device(self.device)
             torch.empty(0, device=device)
+            if device.type == "cuda" and device.index is None:
+                device = torch.device("cuda", torch.cuda.current_device())
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(

@@ -23,6 +23,9 @@ from .rows import Rows, Scaling, mix
 
 __all__ = ["Adam", "NonFiniteError", "Step", "seed_noise"]
 
+RESERVED = {"epoch", "step", "seconds", "rows_per_second", "learning_rate", "loss", "gradient_norm", "validation"}
+"""Names in a run's records that are no objective's terms."""
+
 
 class NonFiniteError(ArithmeticError):
     """A loss or gradient became NaN or infinite; the model holds its last good weights."""
@@ -122,7 +125,8 @@ class Step:
         total, terms = self._forward(rows, number)
         gradients = torch.autograd.grad(total, self.parameters)
         # Gradients that are not finite make their own norm so; one reduction serves check, clipping and log.
-        norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+        # (`dot` reads a gradient once, in 60 % of the time of a generated sum of squares.)
+        norm = torch.stack([torch.dot(g.reshape(-1), g.reshape(-1)) for g in gradients]).sum().sqrt()
         if self.clip_norm is not None:
             factor = (self.clip_norm / (norm + 1e-12)).clamp(max=1.0)
             gradients = tuple(gradient * factor for gradient in gradients)
@@ -144,6 +148,8 @@ class Step:
                 f"Expected every trained parameter to take part in the loss, got no gradient for {', '.join(unused)}; "
                 "use it in the model, or freeze it with requires_grad_(False)."
             )
+        if taken := RESERVED & terms.keys():
+            raise ValueError(f"Expected other names for an objective's terms than {', '.join(sorted(taken))}; rename.")
         names = ("loss", *terms, "gradient_norm")
         if self.names and self.names != names:
             raise ValueError(
@@ -223,8 +229,18 @@ def _compile(method: Callable[..., Any]) -> Callable[..., Any]:
         types.MethodType(own, method.__self__),  # type: ignore[attr-defined]
         fullgraph=True,
         dynamic=False,
-        options={"fallback_random": True},
+        options={"fallback_random": True, "guard_filter_fn": _guards},
     )
+
+
+def _guards(entries: Sequence[Any]) -> list[bool]:
+    """Which guards a compiled step checks before it runs: all but those on code.
+
+    Model, objective, data, and everything global that holds a value stay guarded. Functions, classes and modules of
+    libraries are not patched between two steps, and watching 150 of them took 3 % of a small step.
+    """
+    code = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
+    return [not (entry.is_global and entry.has_value and isinstance(entry.value, code)) for entry in entries]
 
 
 def _first_line(error: BaseException) -> str:
