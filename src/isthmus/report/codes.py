@@ -1,0 +1,144 @@
+"""The sections on the code itself: where examples lie in it, and what is decoded from place to place."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+
+from . import plots
+from .html import Figures, Picture, Section, Strips
+from .images import grid, signed_tiles
+from .studio import Studio, slug
+from .view import ModelView
+from .words import listed
+
+__all__ = ["codes", "walk"]
+
+
+def codes(studio: Studio) -> Section:
+    """Where the examples lie in each model's code."""
+    data = studio.data
+    coloured = "" if data.y is None else ", coloured by label"
+    pictures, projected = [], False
+    for view in studio.views:
+        points, names, is_code = _plane(view)
+        projected |= not is_code
+        pictures.append(
+            studio.chart(
+                f"codes-{slug(view.name)}",
+                lambda theme, view=view, points=points, names=names: plots.latent_scatter(
+                    points, data.y, theme, axis_names=names, prior=view.kind != "linear" and view.n_components == 2,
+                    colour=studio.colour(view.name, theme),
+                ),
+                f"Codes of {len(points):,} {data.noun} under {view.name}{coloured}.",
+                view.name,
+                _about_codes(view),
+            )
+        )  # fmt: skip
+    text = [f"Each point is one of the {data.noun}, at its code."]
+    if data.y is not None:
+        text.append("Colours are labels, which no model was told: classes that lie apart were found, not taught.")
+    if projected:
+        text.append("Where a code has more than two numbers, its first two principal components are shown.")
+    return Section("Where the examples lie", (" ".join(text),), (Figures(tuple(pictures)),))
+
+
+def _plane(view: ModelView) -> tuple[np.ndarray, tuple[str, str], bool]:
+    """Codes in two dimensions, the axes' names, and whether they are the code itself."""
+    points = view.codes
+    if points.shape[1] == 2:
+        return points, ("code 1", "code 2"), True
+    if points.shape[1] == 1:
+        height = np.random.default_rng(0).uniform(-0.2, 0.2, len(points)) * np.ptp(points)
+        return np.column_stack((points[:, 0], height)), ("code", "at random, to keep points apart"), True
+    centred = points - points.mean(axis=0)
+    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    share = values**2 / max(float((values**2).sum()), 1e-300)
+    names = tuple(f"principal component {i + 1} of the codes ({share[i]:.0%})" for i in range(2))
+    return centred @ axes[:2].T, names, False  # pyright: ignore[reportReturnType]
+
+
+def _about_codes(view: ModelView) -> str:
+    if view.kind == "linear":
+        return "A linear code: a rotation of the data, seen from where they are spread most."
+    if view.n_components != 2:
+        return ""
+    spread = view.codes.std(axis=0).mean()
+    if view.kind == "probabilistic":
+        return "Dashed: one, two and three standard deviations of the prior N(0, I), which training has the codes fill."
+    return (
+        f"Nothing asks these codes to lie anywhere: their standard deviation is {spread:.2g}. Dashed, for comparison: "
+        "one, two and three standard deviations of N(0, I)."
+    )
+
+
+def walk(studio: Studio) -> Section | None:
+    """What the decoder draws along the axes of the code; for images only."""
+    data = studio.data
+    if data.style is None:
+        return None
+    pictures = [
+        _decoded_plane(studio, view) if view.n_components == 2 else _traversals(studio, view) for view in studio.views
+    ]
+    components = tuple(_components(studio, view) for view in studio.views if view.kind == "linear")
+    text = ["What is decoded at each place of the code."]
+    if any(view.n_components == 2 for view in studio.views):
+        text.append(
+            "The places are quantiles of a Gaussian, the prior's or one with the spread of the codes, so that each "
+            "tile stands for an equal share of it; up and right are larger values, as in the scatter above."
+        )
+    if any(view.n_components != 2 for view in studio.views):
+        text.append(
+            "One row for each of the dimensions that vary most, from low to high, while the others stay at their mean."
+        )
+    blocks = [Figures(tuple(pictures))]
+    if components:
+        caption = "Blue adds ink or light, orange takes it away."
+        blocks.append(Strips(components, f"What one step along each component changes. {caption}"))  # pyright: ignore[reportArgumentType]
+    return Section("A walk through the code", (" ".join(text),), tuple(blocks))
+
+
+def _decoded_plane(studio: Studio, view: ModelView, side: int = 13) -> Picture:
+    """Decoded codes on a grid of normal quantiles."""
+    mean, scale = view.code_scale
+    steps = np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
+    first, second = np.meshgrid(steps, steps[::-1])
+    drawn = view.decode(mean + scale * np.column_stack((first.ravel(), second.ravel())))
+    return studio.pixels(
+        f"walk-{slug(view.name)}",
+        lambda theme: grid(studio.tiles(drawn, theme, 56), side, theme, gap=2),
+        f"A {side} by {side} grid of what {view.name} decodes at evenly spread places of its code.",
+        view.name,
+    )
+
+
+def _traversals(studio: Studio, view: ModelView, n_steps: int = 9) -> Picture:
+    """Decoded codes along each of the dimensions that vary most."""
+    mean, scale = view.code_scale
+    dimensions = np.argsort(-view.codes.std(axis=0), kind="stable")[:8]
+    steps = np.linspace(-2.5, 2.5, n_steps)
+    path = np.repeat(mean[None], len(dimensions) * n_steps, axis=0)
+    for row, dimension in enumerate(dimensions):
+        path[row * n_steps : (row + 1) * n_steps, dimension] += steps * scale[dimension]
+    drawn = view.decode(path)
+    order = listed([str(d + 1) for d in dimensions])
+    return studio.pixels(
+        f"walk-{slug(view.name)}",
+        lambda theme: grid(studio.tiles(drawn, theme, 72), n_steps, theme, gap=4),
+        f"What {view.name} decodes along {len(dimensions)} dimensions of its code, one a row.",
+        view.name,
+        f"From −2.5 to 2.5 standard deviations. Dimensions, from top to bottom: {order}.",
+    )
+
+
+def _components(studio: Studio, view: ModelView) -> Picture:
+    """What a step along each axis of a linear code changes."""
+    n = min(view.n_components, 12)
+    steps = view.decode(np.eye(view.n_components)[:n]) - view.decode(np.zeros((1, view.n_components)))
+    return studio.pixels(
+        f"components-{slug(view.name)}",
+        lambda theme: grid(signed_tiles(steps, theme), n, theme),
+        f"The first {n} components of {view.name}.",
+        f"{view.name}, components 1 to {n}" if n > 1 else view.name,
+    )

@@ -1,0 +1,160 @@
+"""What a report needs of a fitted model, computed once: codes, reconstructions, errors, samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from .images import ImageStyle, is_image
+from .plots import is_classes
+
+__all__ = ["MOST_POINTS", "DataView", "ModelView"]
+
+MOST_POINTS = 5000
+"""Examples beyond these add nothing to a scatter or a histogram but size."""
+
+
+@dataclass(frozen=True)
+class DataView:
+    """The examples that a report shows, and how.
+
+    Attributes:
+        x: test examples, or training examples where there are no others; at most `MOST_POINTS`, drawn by `seed`.
+        y: their labels, or None.
+        x_train: training examples, at most `MOST_POINTS`.
+        seen: the examples shown are those trained on.
+        feature_names: of a table's columns, or None.
+        style: of images; None for tables.
+        seed: of everything that is drawn.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None
+    x_train: np.ndarray
+    seen: bool
+    feature_names: tuple[str, ...] | None
+    style: ImageStyle | None
+    seed: int
+
+    @classmethod
+    def of(cls, data: Any, seed: int = 0) -> DataView:
+        """Choose from a `DataSet`."""
+        seen = len(data.x_test) == 0
+        x, y = (data.x_train, data.y_train) if seen else (data.x_test, data.y_test)
+        rows, train_rows = some_rows(len(x), seed), some_rows(len(data.x_train), seed)
+        style = ImageStyle.of(data.x_train[train_rows]) if is_image(data.feature_shape) else None
+        return cls(
+            x[rows], None if y is None else y[rows], data.x_train[train_rows], seen, data.feature_names, style, seed
+        )
+
+    @property
+    def n_features(self) -> int:
+        """Numbers that an example has."""
+        return int(np.prod(self.x.shape[1:]))
+
+    @property
+    def noun(self) -> str:
+        """What the examples shown are called."""
+        return "training examples" if self.seen else "test examples"
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """Rows of a dozen examples to show: one of each class where there are about as many, else the first."""
+        wanted = min(12 if self.style is None or max(self.x.shape[-2:]) <= 64 else 10, len(self.x))
+        if self.y is None or not is_classes(self.y):
+            return np.arange(wanted)
+        firsts = np.unique(self.y, return_index=True)[1]
+        if len(firsts) > wanted:
+            return np.arange(wanted)
+        if 6 <= len(firsts):
+            return firsts
+        others = np.setdiff1d(np.arange(len(self.x)), firsts)
+        return np.concatenate((firsts, others))[:wanted]
+
+    def table(self, x: np.ndarray) -> np.ndarray:
+        """Rows (n, d) of examples, each feature standardised as in the training examples."""
+        train = np.asarray(self.x_train, np.float64).reshape(len(self.x_train), -1)
+        scale = train.std(axis=0)
+        return (np.asarray(x, np.float64).reshape(len(x), -1) - train.mean(axis=0)) / np.where(scale > 0, scale, 1)
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """A fitted estimator seen through its public methods."""
+
+    name: str
+    estimator: Any
+    data: DataView
+
+    @property
+    def kind(self) -> Literal["linear", "deterministic", "probabilistic"]:
+        """Components in closed form, a network with a point as code, or one whose codes have a prior."""
+        model = getattr(self.estimator, "model_", None)
+        if model is None:
+            return "linear"
+        return "deterministic" if getattr(model, "prior", None) is None else "probabilistic"
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Codes of the examples shown, (n, k)."""
+        return np.asarray(self.estimator.transform(self.data.x), np.float64)
+
+    @cached_property
+    def train_codes(self) -> np.ndarray:
+        """Codes of the training examples, (n, k)."""
+        return np.asarray(self.estimator.transform(self.data.x_train), np.float64)
+
+    @property
+    def n_components(self) -> int:
+        """Numbers in a code."""
+        return self.codes.shape[1]
+
+    @cached_property
+    def reconstructions(self) -> np.ndarray:
+        """The examples shown, encoded and decoded."""
+        return np.asarray(self.estimator.reconstruct(self.data.x))
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """Summed squared error of each example shown, pixels counted in [0, 1], (n,)."""
+        unit = 255.0 if self.data.x.dtype == np.uint8 else 1.0
+        n = len(self.data.x)
+        difference = np.asarray(self.data.x, np.float64).reshape(n, -1) - self.reconstructions.reshape(n, -1)
+        return np.square(difference / unit).sum(axis=1)
+
+    @property
+    def code_scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each dimension of a code: the prior's, or those of the training codes."""
+        if self.kind == "probabilistic":
+            return np.zeros(self.n_components), np.ones(self.n_components)
+        return self.train_codes.mean(axis=0), self.train_codes.std(axis=0)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Examples decoded from codes (n, k)."""
+        return np.asarray(self.estimator.inverse_transform(codes.astype(np.float32)))
+
+    def model_samples(self, n: int) -> np.ndarray:
+        """Samples in the model's own way."""
+        return np.asarray(self.estimator.sample(n, random_state=self.data.seed))
+
+    def naive_samples(self, n: int) -> np.ndarray:
+        """Decoded draws from N(0, I), whether or not training asked the codes to be spread like it."""
+        rng = np.random.default_rng(self.data.seed)
+        return self.decode(rng.standard_normal((n, self.n_components)))
+
+    def gaussian_samples(self, n: int) -> np.ndarray:
+        """Decoded draws from a Gaussian with the mean and the covariance of the training codes."""
+        noise = np.random.default_rng(self.data.seed).standard_normal((n, self.n_components))
+        covariance = np.atleast_2d(np.cov(self.train_codes, rowvar=False))
+        values, vectors = np.linalg.eigh(covariance)
+        return self.decode(self.train_codes.mean(axis=0) + (noise * np.sqrt(np.maximum(values, 0))) @ vectors.T)
+
+
+def some_rows(n: int, seed: int) -> np.ndarray:
+    """At most `MOST_POINTS` of n rows, in order."""
+    if n <= MOST_POINTS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, MOST_POINTS, replace=False))
