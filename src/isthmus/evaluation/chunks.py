@@ -34,10 +34,15 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def _padded(rows: Tensor, size: int) -> Tensor:
-    """Repeat the last row up to a size: a row of zeros may be no valid input, the last row is one."""
-    missing = size - len(rows)
-    return torch.cat((rows, rows[-1:].expand(missing, *rows.shape[1:]))) if missing else rows
+def _chunk(rows: Tensor, size: int, device: torch.device) -> Tensor:
+    """Rows in a tensor of their own, filled up with the last row: a row of zeros may be no valid input.
+
+    Always a copy: where a slice starts in memory decides how a processor's vector instructions round.
+    """
+    chunk = torch.empty((size, *rows.shape[1:]), dtype=rows.dtype, device=device)
+    chunk[: len(rows)] = rows
+    chunk[len(rows) :] = rows[-1]
+    return chunk
 
 
 def map_rows(
@@ -74,12 +79,13 @@ def map_rows(
         raise ValueError(f"Expected tensors with one and the same number of rows, at least 1, got {sorted(lengths)}.")
     (n,) = lengths
     home = next(tensor.device for tensor in rows if tensor is not None)
+    where = home if device is None else torch.device(device)
     results: tuple[Tensor, ...] = ()
     for start in range(0, n, chunk_size):
         here = slice(start, start + chunk_size)
         size = min(chunk_size, n - start)
         with torch.inference_mode():
-            chunks = [None if t is None else _padded(t[here].to(device or home), chunk_size) for t in rows]
+            chunks = [None if t is None else _chunk(t[here], chunk_size, where) for t in rows]
             output = function(*chunks)
         outputs = (output,) if isinstance(output, Tensor) else output
         # Allocated outside of inference mode, as its tensors could not be used with gradients later.

@@ -12,7 +12,7 @@ from torch.distributions import kl_divergence
 
 from ..distributions import Point
 from ..model import Batch, LatentVariableModel, Layer, Trace
-from .chunks import CHUNK_SIZE, device_of, evaluating, map_rows
+from .chunks import device_of, evaluating, map_rows
 from .mean import Mean
 from .noise import RowNoise, row_keys
 
@@ -84,15 +84,19 @@ def _rate(layer: Layer) -> Tensor:
 def _plan(n_samples: int, n_features: int, max_elements: int | None, device: torch.device) -> tuple[int, int]:
     """Rows and samples of one pass; they depend on nothing that changes from batch to batch.
 
-    A pass is wide enough for fast matrix products and small enough to stay in a processor's cache, and so is filled
-    with samples first: a row that has a pass of its own needs no padding.
+    A pass is wide enough for fast matrix products and small enough for a processor's cache, and is filled with samples
+    first. Rows come one by one, which needs no padding, or in multiples of 32: the last elements of a tensor that
+    does not fill a processor's vectors are rounded differently, and so would be the last rows.
     """
-    if max_elements is None:
-        max_elements = 2**20 if device.type == "cpu" else 2**26
-    width = max(1, max_elements // max(n_features, 256))  # few features: what the nets hold inside counts, too
-    n_passes = math.ceil(n_samples / width)
-    samples = math.ceil(n_samples / n_passes)  # equal pieces, not one small one at the end
-    return min(CHUNK_SIZE, max(1, width // samples)), samples
+    cached, most = (2**20, 2**22) if device.type == "cpu" else (2**27, 2**27)
+    most = max_elements or most
+    n_elements = max(n_features, 256)  # of a row: with few features, what the nets hold inside counts
+    widest, width = (max(1, limit // n_elements) for limit in (most, min(cached, most)))
+    samples = math.ceil(n_samples / math.ceil(n_samples / width))  # equal pieces, not a small one at the end
+    for rows in (256, 128, 64):
+        if rows * samples <= width:
+            return rows, samples
+    return (32 if 32 * samples <= widest else 1), samples
 
 
 def _stream(
