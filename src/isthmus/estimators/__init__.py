@@ -1,9 +1,10 @@
 """Estimators with the interface of scikit-learn, one class a file."""
 
 from .autoencoder import Autoencoder
-from .base import LatentEstimator, load
+from .base import LatentEstimator
 from .network import BaseAutoencoder
 from .pca import PCA
+from .saved import load
 from .vae import VAE
 
 __all__ = ["PCA", "VAE", "Autoencoder", "BaseAutoencoder", "LatentEstimator", "load"]

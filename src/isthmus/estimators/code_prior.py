@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class CodePrior(NamedTuple):
     covariances: np.ndarray
 
     @classmethod
-    def fit(cls, codes: np.ndarray, n_mixture: int, kind: str) -> Self:
+    def fit(cls, codes: np.ndarray, kind: str, n_mixture: int) -> Self:
         """Fit to codes (n, D) by maximum likelihood.
 
         Raises:
@@ -33,12 +34,32 @@ class CodePrior(NamedTuple):
 
         if kind not in ("gaussian", "mixture"):
             raise ValueError(f"Expected kind 'gaussian' or 'mixture', got {kind!r}.")
-        if len(codes) < max(2, n_mixture):
-            raise ValueError(f"Expected at least {max(2, n_mixture)} rows to fit the prior to, got {len(codes)}.")
-        mixture = GaussianMixture(n_mixture, random_state=0).fit(codes.astype(np.float64))
-        return cls(mixture.weights_, mixture.means_, mixture.covariances_)
+        n_mixture = 1 if kind == "gaussian" else n_mixture
+        if n_mixture < 1 or len(codes) < max(2, n_mixture):
+            raise ValueError(
+                f"Expected 1 <= n_mixture <= rows and at least 2 rows, got n_mixture={n_mixture} and {len(codes)} rows."
+            )
+        codes = codes.astype(np.float64)
+        scale = codes.std() or 1.0  # the mixture's guard against flat covariances is 1e-6, in units of the codes
+        mixture: Any = GaussianMixture(n_mixture, random_state=0).fit(codes / scale)
+        return cls(mixture.weights_, mixture.means_ * scale, mixture.covariances_ * scale**2)
 
-    def sample(self, n_samples: int, generator: np.random.Generator) -> np.ndarray:
+    @classmethod
+    def checked(cls, arrays: Mapping[str, np.ndarray], n_components: int) -> Self:
+        """The prior that some arrays describe.
+
+        Raises:
+            ValueError: they describe none over codes of that dimension.
+        """
+        prior = cls(*(arrays[name] for name in cls._fields))
+        m = len(prior.weights) if prior.weights.ndim == 1 else 0
+        shapes = (m,), (m, n_components), (m, n_components, n_components)
+        if m < 1 or tuple(array.shape for array in prior) != shapes or (prior.weights < 0).any():
+            raise ValueError("a prior of other dimensions than its codes")
+        np.linalg.cholesky(prior.covariances)  # LinAlgError, a ValueError, where it is no covariance
+        return prior
+
+    def sample(self, n_samples: int, generator: np.random.RandomState) -> np.ndarray:
         """Draw codes, (n_samples, D)."""
         component = generator.choice(len(self.weights), size=n_samples, p=self.weights / self.weights.sum())
         noise = generator.standard_normal((n_samples, self.means.shape[1]))

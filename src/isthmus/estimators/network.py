@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -11,23 +10,23 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
 
-from ..evaluation.chunks import device_of, map_rows
 from ..model import Conditional, LatentVariableModel
 from ..nets import MLP
 from ..objectives import Objective
 from ..training import Rows, Schedule, Settings, fit
-from .base import LatentEstimator
+from .base import random_generator
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
+from .own_network import OwnNetwork
+from .trained import BaseTrained
 
 __all__ = ["BaseAutoencoder"]
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoencoder(LatentEstimator):
+class BaseAutoencoder(BaseTrained):
     """Parameters and methods that all trained autoencoders share; see a leaf, such as `VAE`, for what it is.
 
     A leaf is a dataclass: its own parameters are its fields, and it says how to build its model and for what to
@@ -38,12 +37,13 @@ class BaseAutoencoder(LatentEstimator):
         hidden: widths of the encoder's layers, mirrored in the decoder.
         activation: of the hidden layers: "relu", "silu", "tanh", "sigmoid", "gelu".
         encoder: own network, rows (n, features) -> features (n, width), in place of the layers; a head is put on it.
-        decoder: own network, codes (n, n_components) -> features (n, width), likewise.
+        decoder: own network, codes (n, n_components) -> features (n, width), likewise; where it has a method `project`,
+            such as `isthmus.nets.ConvDecoder`, the head uses it in place of a linear map.
         likelihood: p(x|z); "auto" takes "bernoulli" for uint8 and data in [0, 1], a Gaussian otherwise.
         max_epochs: passes over the data.
         batch_size: examples a step.
         learning_rate: of Adam.
-        schedule: shape of the learning rate over the run.
+        schedule: shape of the learning rate over the run, by name, or a `Schedule`, which has its own warm-up.
         warm_up: steps over which the learning rate rises.
         clip_norm: largest norm of the gradient; None does not clip.
         weight_average: decay of an exponential average of the weights, which then is the model; None keeps none.
@@ -52,7 +52,7 @@ class BaseAutoencoder(LatentEstimator):
         precision: of matrix products; "auto" is "bf16" on a GPU that has it, else "fp32".
         device: "auto", "cpu", "cuda" or "mps".
         compile: compile the training step; "auto" does where the run is long enough to repay it.
-        random_state: seed of weights, order and noise; the same seed gives the same model.
+        random_state: seed of weights, order and noise; the same seed gives the same model. None draws a seed.
         verbose: show progress.
     """
 
@@ -75,7 +75,7 @@ class BaseAutoencoder(LatentEstimator):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
     compile: Literal["auto"] | bool = "auto"
-    random_state: int | None = None
+    random_state: int | np.random.RandomState | None = None
     verbose: bool = False
 
     real_likelihood: ClassVar[str] = "gaussian"
@@ -83,7 +83,7 @@ class BaseAutoencoder(LatentEstimator):
 
     @abstractmethod
     def _model(self, n_features: int) -> LatentVariableModel:
-        """The untrained model for rows of so many features."""
+        """The untrained model for rows of so many features; nothing in it reads a tensor's values (see `load`)."""
 
     @abstractmethod
     def _objective(self) -> Objective:
@@ -91,35 +91,23 @@ class BaseAutoencoder(LatentEstimator):
 
     # --- parts that leaves build their models from ------------------------------------------
 
-    def _network(self, side: Literal["encoder", "decoder"], n_inputs: int) -> tuple[nn.Module, int]:
-        """One side's network and the width of its features: the user's own, or layers of the given widths."""
-        own: nn.Module | None = getattr(self, side)
-        if own is None:
-            net = MLP(n_inputs, self.hidden if side == "encoder" else self.hidden[::-1], self.activation)
-            return net, net.n_features
-        if not isinstance(own, nn.Module):
-            raise TypeError(f"Expected {side} as a torch.nn.Module or None, got {type(own).__name__}.")
-        net = _OwnNetwork(copy.deepcopy(own))  # as scikit-learn asks, fitting leaves the parameter as it was
-        try:
-            with torch.no_grad():
-                features = net(torch.zeros(2, n_inputs))
-        except RuntimeError as error:
-            raise ValueError(f"Expected a {side} for inputs (n, {n_inputs}), got one that fails: {error}") from error
-        if features.ndim != 2 or len(features) != 2:
-            raise ValueError(
-                f"Expected a {side} with features (n, width), got {tuple(features.shape)}; end in nn.Flatten()."
-            )
-        return net, features.shape[1]
-
     def _encoder(self, n_features: int, head: Callable[[int, int], nn.Module]) -> Conditional:
         """q(z|x): the encoder's network with a head, a class such as `GaussianHead`."""
-        net, width = self._network("encoder", n_features)
-        return Conditional(net, head(width, self.n_components))
+        net = (
+            MLP(n_features, self.hidden, self.activation)
+            if self.encoder is None
+            else OwnNetwork(self.encoder, n_features, "encoder")
+        )
+        return Conditional(net, head(net.n_features, self.n_components))
 
     def _decoder(self, n_features: int) -> Conditional:
         """p(x|z): the decoder's network with the likelihood's head."""
-        net, width = self._network("decoder", self.n_components)
-        return Conditional(net, likelihood_head(self.likelihood_, width, n_features))
+        if self.decoder is None:
+            net, project = MLP(self.n_components, self.hidden[::-1], self.activation), None
+        else:
+            net = OwnNetwork(self.decoder, self.n_components, "decoder")
+            project = net.project
+        return Conditional(net, likelihood_head(self.likelihood_, net.n_features, n_features, project))
 
     # --- fit --------------------------------------------------------------------------------
 
@@ -144,29 +132,32 @@ class BaseAutoencoder(LatentEstimator):
             folder: where checkpoints and metrics go while training.
             resume: go on from the newest checkpoint in `folder`, with the same data and parameters.
 
+        Returns:
+            The estimator itself.
+
         Raises:
             ValueError, TypeError: bad data or parameters, in words.
             NonFiniteError: a loss or gradient became NaN or infinite.
         """
-        self._check_parameters()
-        rows = self._rows(X, reset=True)
+        rows = self._begin_fit(X)
+        weight = None if sample_weight is None else _checked_weight(sample_weight, rows)
         self.likelihood_ = choose_likelihood(self.likelihood, rows, self.real_likelihood)
         check_range(self.likelihood_, rows, self.pixels_)
-        self.scaling_ = choose_scaling(self.likelihood_, rows)
-        self.log_scale_ = float(np.log(self.scaling_.scale)) if "gaussian" in self.likelihood_ else 0.0
-        if self.pixels_ and "gaussian" in self.likelihood_:
-            self.log_scale_ -= float(np.log(255.0))
-        seed = self._seed()
-        weight = None if sample_weight is None else torch.from_numpy(_check_sample_weight(sample_weight, X))
-        train, held_out = self._split(Rows(torch.from_numpy(rows), weight=weight), validation, seed)
+        self.scaling_ = choose_scaling(self.likelihood_, rows, weight)
+        seed = int(random_generator(self.random_state).randint(2**31 - 1))
+        data = Rows(torch.from_numpy(rows), weight=None if weight is None else torch.from_numpy(weight))
+        train, held_out = self._split(data, validation, seed)
+        settings, objective = self._settings(seed), self._objective()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = self._model(rows.shape[1])
+        if hasattr(self, "prior_"):  # fitted to the codes of an earlier model
+            del self.prior_
         self.history_ = fit(
             self.model_,
-            self._objective(),
+            objective,
             train,
-            self._settings(seed),
+            settings,
             scaling=self.scaling_,
             validation=held_out,
             folder=folder,
@@ -178,16 +169,11 @@ class BaseAutoencoder(LatentEstimator):
         return self
 
     def _check_parameters(self) -> None:
-        if self.n_components < 1:
-            raise ValueError(f"Expected n_components >= 1, got {self.n_components}.")
+        super()._check_parameters()
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"Expected widths >= 1 in hidden, got {self.hidden}.")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"Expected validation_fraction in (0, 1), got {self.validation_fraction}.")
-
-    def _seed(self) -> int:
-        state = check_random_state(self.random_state)
-        return int(state.randint(2**31 - 1))
 
     def _settings(self, seed: int) -> Settings:
         schedule = self.schedule
@@ -218,72 +204,15 @@ class BaseAutoencoder(LatentEstimator):
         n = len(rows.x)
         n_held_out = max(1, round(self.validation_fraction * n))
         if n_held_out >= n:
-            raise ValueError(f"Expected more rows to hold some out for patience, got {n}; pass validation=.")
+            raise ValueError(f"Expected more rows to hold some out for patience, got {n}; use validation=.")
         order = torch.from_numpy(np.random.RandomState(seed).permutation(n))
         return rows.take(order[n_held_out:]), rows.take(order[:n_held_out])
 
-    # --- use --------------------------------------------------------------------------------
 
-    def to_tensor(self, X: Any) -> Tensor:
-        """Validated rows in the model's units, (n, F) float32."""
-        check_is_fitted(self)
-        return self._scaled(self._rows(X))
-
-    def _scaled(self, rows: np.ndarray) -> Tensor:
-        check_range(self.likelihood_, rows, self.pixels_)
-        return self.scaling_(torch.from_numpy(rows))
-
-    def _codes(self, rows: np.ndarray) -> np.ndarray:
-        encoder: Any = self.model_.encoder
-        (codes,) = map_rows(lambda x: encoder(x).mean, self._scaled(rows), device=device_of(self.model_))
-        return codes.cpu().numpy()
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Codes of rows, the means of q(z|x): deterministic, (n, n_components) float32."""
-        check_is_fitted(self)
-        return self._codes(self._rows(X))
-
-    def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Means of p(x|z) for codes (n, n_components), in the units and the shape of the data."""
-        codes = torch.from_numpy(self._checked_codes(Z)).float()
-        (means,) = map_rows(lambda z: self.model_.decoder(z).mean, codes, device=device_of(self.model_))
-        return self._shaped(self.scaling_.inverse(means.cpu()).float().numpy())
-
-    # --- files and notebook -----------------------------------------------------------------
-
-    def _plain_parameters(self) -> dict[str, Any]:
-        plain = super()._plain_parameters()
-        if isinstance(self.schedule, Schedule):
-            raise ValueError("Expected a schedule by its name, got a Schedule, which a file can't hold; use 'cosine'.")
-        return plain
-
-    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model_.state_dict().items()}
-        return tensors, {"likelihood_": self.likelihood_, "history_": self.history_}
-
-    def _restore(self, tensors: dict[str, Tensor], fitted: dict[str, Any]) -> None:
-        self.likelihood_, self.history_ = fitted["likelihood_"], fitted["history_"]
-        self.n_iter_ = len(self.history_)
-        with torch.random.fork_rng(devices=[]):
-            self.model_ = self._model(self.n_features_in_).eval()
-        self.model_.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items() if "model." in name})
-
-    def _facts(self) -> dict[str, str]:
-        weights = sum(parameter.numel() for parameter in self.model_.parameters())
-        facts = super()._facts() | {"likelihood": self.likelihood_, "parameters": f"{weights:,}"}
-        if self.history_:
-            last = self.history_[-1]
-            facts |= {"epochs": str(len(self.history_)), "training loss": f"{last['loss']:.2f} nats"}
-        return facts
-
-
-class _OwnNetwork(nn.Module):
-    """A user's network sees rows (n, width), whatever axes stand before."""
-
-    def __init__(self, own: nn.Module) -> None:
-        super().__init__()
-        self.own = own
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.own(x.reshape(-1, x.shape[-1]))
-        return features.reshape(*x.shape[:-1], *features.shape[1:])
+def _checked_weight(sample_weight: Any, rows: np.ndarray) -> np.ndarray:
+    """Weights of the rows as float64, (n,)."""
+    weight = sample_weight.detach().cpu().numpy() if isinstance(sample_weight, Tensor) else sample_weight
+    weight = _check_sample_weight(weight, rows, dtype=np.float64)
+    if (weight < 0).any() or not weight.sum() > 0:
+        raise ValueError("Expected weights >= 0 with a positive sum, got others.")
+    return weight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,8 +12,10 @@ from sklearn import decomposition
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ..evaluation.chunks import map_rows
 from ..training import Scaling
 from .base import PIXEL_LEVELS, LatentEstimator
+from .saved import value_of
 
 __all__ = ["PCA"]
 
@@ -31,7 +34,7 @@ class PCA(LatentEstimator):
         mean_: of the features, (F,), in data units (pixels in [0, 1]).
         components_: W, orthonormal rows, (n_components, F).
         explained_variance_: eigenvalues of the covariance, (n_components,).
-        noise_variance_: mean of the eigenvalues left out.
+        noise_variance_: mean of the eigenvalues left out, 0 where none is.
 
     References:
         Tipping, Bishop (1999). Probabilistic principal component analysis. JRSS B 61, eq. 8.
@@ -47,65 +50,103 @@ class PCA(LatentEstimator):
     n_components: int = 2
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the components of rows X; y is ignored."""
-        rows = self._rows(X, reset=True)
+        """Find the components of rows X; y is ignored.
+
+        Args:
+            X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch.
+            y: ignored.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError, TypeError: bad data, fewer than two rows, or more components than rows or features.
+        """
+        rows = self._begin_fit(X)
         n, n_features = rows.shape
         if n < 2:
             raise ValueError(f"Expected at least 2 rows to find components of, got n_samples = {n}.")
-        if not 1 <= self.n_components <= min(n, n_features):
+        if self.n_components > min(n, n_features):
             raise ValueError(
-                f"Expected 1 <= n_components <= min(n_samples={n}, n_features={n_features}), got {self.n_components}."
+                f"Expected n_components <= min(n_samples={n}, n_features={n_features}), got {self.n_components}."
             )
-        self.scaling_, self.log_scale_ = Scaling(scale=PIXEL_LEVELS if self.pixels_ else 1.0), 0.0
-        fitted = decomposition.PCA(self.n_components, random_state=0).fit(self.data_units(rows))
-        # Contiguous, as a file gives it back: products of another layout round differently.
-        self.mean_, self.components_ = fitted.mean_, np.ascontiguousarray(fitted.components_)
-        self.explained_variance_, self.noise_variance_ = fitted.explained_variance_, float(fitted.noise_variance_)
+        self.scaling_ = Scaling(scale=PIXEL_LEVELS if self.pixels_ else 1.0)
+        data = self.data_units(rows)
+        mean = data.mean(axis=0)
+        # Exact solvers, never the randomised one: it is a reference. The covariance is that of centred data, as
+        # products of numbers far from zero would drown what differs between rows.
+        solver = "covariance_eigh" if n > n_features else "full"
+        fitted = decomposition.PCA(int(self.n_components), svd_solver=solver).fit(data - mean)
+        self.mean_, self.components_ = mean + fitted.mean_, np.ascontiguousarray(fitted.components_)
+        self.explained_variance_ = np.maximum(fitted.explained_variance_, 0)
+        self.noise_variance_ = max(0.0, float(fitted.noise_variance_))
         return self
 
     def _codes(self, rows: np.ndarray) -> np.ndarray:
-        return (self.data_units(rows) - self.mean_) @ self.components_.T
+        return self._project(rows)[0]
+
+    def _project(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of validated rows, (n, n_components), and the squared distance to what they decode to, (n,)."""
+        components = torch.from_numpy(self.components_)
+
+        def project(centred: Tensor) -> tuple[Tensor, Tensor]:
+            codes = centred @ components.T
+            return codes, (centred - codes @ components).square().sum(dim=1)
+
+        codes, distance = map_rows(project, torch.from_numpy(self.data_units(rows) - self.mean_))
+        return codes.numpy(), distance.numpy()
 
     def transform(self, X: Any) -> np.ndarray:
-        """Codes of rows, (n, n_components)."""
+        """Codes of rows, the same for a row in any batch, (n, n_components): float32 for float32 rows."""
         check_is_fitted(self)
         rows = self._rows(X)
         return self._codes(rows).astype(np.float32 if rows.dtype == np.float32 else np.float64)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Rows decoded from codes (n, n_components), in the units and the shape of the data."""
-        rows = self._checked_codes(Z) @ self.components_ + self.mean_
-        return self._shaped(rows * self.scaling_.scale)
+        codes, components = torch.from_numpy(self._checked_codes(Z)).double(), torch.from_numpy(self.components_)
+        (rows,) = map_rows(lambda z: z @ components, codes)
+        return self._shaped((rows.numpy() + self.mean_) * self.scaling_.scale)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Exact log-density of each row under probabilistic PCA, in nats, (n,).
 
         Raises:
-            ValueError: no variance is left outside the components, so that the density is infinite.
+            ValueError: the data have no variance outside the components, or none along one, so that the density is
+                infinite.
         """
         check_is_fitted(self)
-        if not self.noise_variance_ > 0:
-            raise ValueError("Expected variance outside the components, got none; use fewer n_components.")
-        centred = self.data_units(self._rows(X)) - self.mean_
-        codes = centred @ self.components_.T
-        n_features, noise = self.n_features_in_, self.noise_variance_
-        outside = np.square(centred).sum(axis=1) - np.square(codes).sum(axis=1)
-        log_determinant = np.log(self.explained_variance_).sum() + (n_features - self.n_components) * np.log(noise)
-        mahalanobis = (np.square(codes) / self.explained_variance_).sum(axis=1) + outside / noise
-        return -0.5 * (n_features * np.log(2 * np.pi) + log_determinant + mahalanobis)
+        n_outside = self.n_features_in_ - len(self.components_)
+        kept, noise = self.explained_variance_, self.noise_variance_
+        smallest = min(kept[-1], noise) if n_outside else kept[-1]
+        if not smallest > 4 * np.finfo(np.float64).eps * kept[0]:
+            raise ValueError(
+                "Expected data with variance along and outside the components, got none, and so an infinite density; "
+                "use fewer n_components."
+            )
+        codes, distance = self._project(self._rows(X))
+        log_determinant = np.log(kept).sum()
+        mahalanobis = (np.square(codes) / kept).sum(axis=1)
+        if n_outside:
+            log_determinant, mahalanobis = log_determinant + n_outside * np.log(noise), mahalanobis + distance / noise
+        return -0.5 * (self.n_features_in_ * np.log(2 * np.pi) + log_determinant + mahalanobis)
 
-    def sample(self, n_samples: int = 1, random_state: int | None = None) -> np.ndarray:
-        """Decode codes drawn from the model: means of p(x|z), (n_samples, *shape of a row)."""
-        check_is_fitted(self)
-        noise = np.random.default_rng(random_state).standard_normal((n_samples, self.n_components))
-        return self.inverse_transform(noise * np.sqrt(np.maximum(self.explained_variance_ - self.noise_variance_, 0)))
+    def _draw_codes(self, n_samples: int, generator: np.random.RandomState) -> np.ndarray:
+        noise = generator.standard_normal((n_samples, len(self.components_)))
+        return noise * np.sqrt(np.maximum(self.explained_variance_ - self.noise_variance_, 0))
 
     def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         names = ("mean_", "components_", "explained_variance_")
-        tensors = {name: torch.from_numpy(np.asarray(getattr(self, name))) for name in names}
-        return tensors, {"noise_variance_": self.noise_variance_}
+        return {name: torch.from_numpy(getattr(self, name)) for name in names}, {
+            "noise_variance_": self.noise_variance_
+        }
 
-    def _restore(self, tensors: dict[str, Tensor], fitted: dict[str, Any]) -> None:
-        for name, tensor in tensors.items():
+    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        shapes = {"mean_": (self.n_features_in_,), "components_": (self.n_components, self.n_features_in_)}
+        shapes["explained_variance_"] = (self.n_components,)
+        for name, shape in shapes.items():
+            tensor = tensors.pop(name)
+            if tensor.shape != shape or tensor.dtype != torch.float64:
+                raise ValueError(f"{name} of shape {tuple(tensor.shape)} and {tensor.dtype}")
             setattr(self, name, tensor.numpy())
-        self.noise_variance_ = fitted["noise_variance_"]
+        self.noise_variance_ = float(value_of(fitted, "noise_variance_", float))

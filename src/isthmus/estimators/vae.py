@@ -6,11 +6,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..evaluation.chunks import device_of, map_rows
-from ..evaluation.likelihood import bound, importance_log_likelihood
 from ..heads import GaussianHead
 from ..model import LatentVariableModel
 from ..objectives import ELBO, Objective
@@ -71,37 +69,14 @@ class VAE(BaseAutoencoder):
     def _objective(self) -> Objective:
         return ELBO(n_samples=self.n_samples, free_bits=self.free_bits, warm_up=self.kl_warm_up)
 
-    def score_samples(self, X: Any, n_importance_samples: int = 0) -> np.ndarray:
-        """Lower bound on log p(x) of each row in nats, (n,); deterministic, whatever the company of a row.
-
-        Args:
-            X: rows.
-            n_importance_samples: tighten the bound by so many importance samples (Burda et al. 2015); 0 is the
-                evidence lower bound.
-
-        Grey pixels under a Bernoulli likelihood count as probabilities: their score compares models on the same
-        data, but is no density of grey images.
-        """
-        x = self.to_tensor(X)
-        if n_importance_samples:
-            score = importance_log_likelihood(self.model_, x, n_samples=n_importance_samples).log_likelihood
-        else:
-            score = bound(self.model_, x).bound
-        return score.cpu().numpy() - self.n_features_in_ * self.log_scale_
-
-    def sample(self, n_samples: int = 1, random_state: int | None = None) -> np.ndarray:
-        """Decode codes drawn from the prior: means of p(x|z), (n_samples, *shape of a row)."""
-        check_is_fitted(self)
-        generator = np.random.default_rng(self.random_state if random_state is None else random_state)
-        return self.inverse_transform(generator.standard_normal((n_samples, self.n_components)))
-
     def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of q(z|x) for rows, each (n, n_components)."""
+        x = self.to_tensor(X)
         encoder: Any = self.model_.encoder
 
         def moments(x: Tensor) -> tuple[Tensor, Tensor]:
             q = encoder(x)
             return q.mean, q.stddev
 
-        mean, deviation = map_rows(moments, self.to_tensor(X), device=device_of(self.model_))
+        mean, deviation = map_rows(moments, x, device=device_of(self.model_))
         return mean.numpy(), deviation.numpy()

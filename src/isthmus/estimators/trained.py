@@ -1,0 +1,186 @@
+"""What a trained model can do, whichever it is: decode, score, draw rows, and go to a file and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ..evaluation.chunks import device_of, map_rows
+from ..evaluation.likelihood import bound, importance_log_likelihood
+from ..model import Batch, LatentVariableModel
+from .base import LatentEstimator
+from .code_prior import CodePrior
+from .likelihoods import check_range
+from .notebook import loss_curve
+from .saved import value_of
+
+__all__ = ["BaseTrained"]
+
+
+class BaseTrained(LatentEstimator):
+    """An estimator around a `LatentVariableModel`; `BaseAutoencoder` adds parameters and training.
+
+    Attributes:
+        model_: the trained `LatentVariableModel`.
+        likelihood_: the likelihood that was chosen.
+        history_: one record an epoch: loss and its terms in nats, and validation where there is any.
+        n_iter_: epochs trained.
+        prior_: distribution of the codes, once `fit_prior` was called.
+    """
+
+    model_: LatentVariableModel
+    likelihood_: str
+    history_: list[dict[str, Any]]
+    prior_: CodePrior
+
+    def _model(self, n_features: int) -> LatentVariableModel:
+        """The untrained model for rows of so many features."""
+        raise NotImplementedError
+
+    def _scaled(self, rows: np.ndarray) -> Tensor:
+        check_range(self.likelihood_, rows, self.pixels_)
+        return super()._scaled(rows)
+
+    def _codes(self, rows: np.ndarray) -> np.ndarray:
+        encoder: Any = self.model_.encoder
+        (codes,) = map_rows(lambda x: encoder(x).mean, self._scaled(rows), device=device_of(self.model_))
+        return codes.numpy()
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Decode codes.
+
+        Args:
+            Z: codes, (n, n_components).
+
+        Returns:
+            The means of p(x|z) in the units and the shape of the data, (n, *feature_shape_): float32 for pixels and
+            data in [0, 1], float64 for other data, which may stand far from zero.
+
+        Raises:
+            ValueError, TypeError: codes of another width, or not finite numbers.
+        """
+        codes = torch.from_numpy(self._checked_codes(Z)).float()
+        (means,) = map_rows(lambda z: self.model_.decoder(z).mean, codes, device=device_of(self.model_))
+        rows = self.scaling_.inverse(means.double())
+        far_from_zero = self.scaling_.shift is not None and not self.pixels_
+        return self._shaped((rows if far_from_zero else rows.float()).numpy())
+
+    def score_samples(self, X: Any, n_importance_samples: int = 0) -> np.ndarray:
+        """Score of each row, higher for rows that the model knows better; the same for a row in any batch.
+
+        Models whose codes have a prior give a lower bound on log p(x), in nats and in units of the data. Grey pixels
+        under a Bernoulli likelihood count as probabilities: their score compares models on the same data, but is no
+        density of grey images. Deterministic codes have no likelihood: there it is minus the squared error.
+
+        Args:
+            X: rows as at fit, (n, features) or images.
+            n_importance_samples: tighten the bound by so many importance samples (Burda et al. 2015); 0 is the
+                evidence lower bound.
+
+        Returns:
+            Scores, (n,).
+
+        Raises:
+            ValueError: rows of another shape or out of range, or n_importance_samples below 0.
+            TypeError: importance samples of a deterministic code.
+        """
+        x = self.to_tensor(X)
+        if n_importance_samples:
+            score = importance_log_likelihood(self.model_, x, n_samples=n_importance_samples).log_likelihood
+        elif self.model_.prior is None:
+            return -self.squared_error(X)
+        else:
+            score = bound(self.model_, x).bound
+        return score.numpy() - self.n_features_in_ * self.log_scale_
+
+    def fit_prior(self, X: Any, kind: Literal["gaussian", "mixture"] = "gaussian", n_mixture: int = 10) -> Self:
+        """Fit a distribution to the codes of rows X, from which `sample` then draws.
+
+        Args:
+            X: rows, usually the training data.
+            kind: one Gaussian with full covariance, or a mixture of them.
+            n_mixture: components of the mixture.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: unknown kind, or too few rows.
+        """
+        check_is_fitted(self)
+        self.prior_ = CodePrior.fit(self._codes(self._rows(X)), kind, n_mixture)
+        return self
+
+    def _draw_codes(self, n_samples: int, generator: np.random.RandomState) -> np.ndarray:
+        if hasattr(self, "prior_"):
+            return self.prior_.sample(n_samples, generator)
+        if self.model_.prior is None:
+            raise ValueError(
+                "Expected a prior over the codes, got none: an autoencoder learns no distribution to draw codes from, "
+                "and codes from, say, N(0, I) fall where its decoder has never been; use fit_prior(X) first, or a VAE."
+            )
+        device = device_of(self.model_)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+            torch.manual_seed(int(generator.randint(2**31 - 1)))
+            x = torch.zeros(n_samples, self.n_features_in_, device=device)
+            return self.model_.prior(Batch(x, x)).sample().cpu().numpy()
+
+    # --- files and notebook -----------------------------------------------------------------
+
+    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model_.state_dict().items()}
+        if hasattr(self, "prior_"):
+            tensors |= {f"prior.{name}": torch.from_numpy(array) for name, array in self.prior_._asdict().items()}
+        history = [{name: _finite(value) for name, value in record.items()} for record in self.history_]
+        return tensors, {"likelihood_": self.likelihood_, "history_": history}
+
+    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        self.likelihood_ = value_of(fitted, "likelihood_", str)
+        self.history_ = value_of(fitted, "history_", list[dict[str, Any]])
+        self.n_iter_ = len(self.history_)
+        weights = {name: tensors.pop(f"model.{name}") for name in _part(tensors, "model.")}
+        if len(getattr(self, "hidden", ())) > len(weights):
+            raise ValueError("fewer weights than layers")
+        # First without memory: what a file says of sizes is believed only where its tensors have them.
+        with torch.device("meta"):
+            _check_shapes(self._model(self.n_features_in_), weights)
+        self.model_ = self._model(self.n_features_in_).eval()
+        self.model_.load_state_dict(weights)
+        if _part(tensors, "prior."):
+            self.prior_ = CodePrior.checked(
+                {name: tensors.pop(f"prior.{name}").numpy() for name in CodePrior._fields}, self._n_features_out
+            )
+
+    def _facts(self) -> dict[str, str]:
+        weights = sum(parameter.numel() for parameter in self.model_.parameters())
+        facts = super()._facts() | {"likelihood": self.likelihood_, "parameters": f"{weights:,}"}
+        if self.history_:
+            facts |= {"epochs": str(len(self.history_)), "training loss": f"{self.history_[-1]['loss']:.2f} nats"}
+        return facts
+
+    def _html_repr(self) -> str:
+        """The diagram, the facts, and the loss over the epochs."""
+        return super()._html_repr() + loss_curve(getattr(self, "history_", []))
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> list[str]:
+    return [name.removeprefix(prefix) for name in tensors if name.startswith(prefix)]
+
+
+def _check_shapes(model: LatentVariableModel, weights: Mapping[str, Tensor]) -> None:
+    expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in model.state_dict().items()}
+    found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in weights.items()}
+    if expected != found:
+        differing = sorted({name for name, _ in expected.items() ^ found.items()})
+        raise ValueError(f"other weights than its parameters ask for: {', '.join(differing[:5])}")
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity, which a validation loss may be."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
