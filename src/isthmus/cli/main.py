@@ -10,6 +10,7 @@ from .. import __version__
 
 __all__ = ["COMMANDS", "main"]
 
+# What each command does; its module, of the same name, is imported when it is called.
 COMMANDS = {
     "demo": "train PCA, an autoencoder and a VAE, measure them side by side, write a report",
     "train": "train a model on data and write a run folder",
