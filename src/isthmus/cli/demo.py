@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..data import load_data
 from ..estimators import PCA, VAE, Autoencoder
@@ -47,7 +48,12 @@ def run(arguments: list[str]) -> None:
     note = {"source": options.data, "label": options.label, "split": data.split}
     steps_an_epoch = -(-len(data.x_train) // 128)
     epochs = options.epochs or max(1, round(STEPS / steps_an_epoch))
-    networks = {"hidden": (256, 128), "max_epochs": epochs, "schedule": "cosine", "random_state": options.seed}
+    networks: dict[str, Any] = {
+        "hidden": (256, 128),
+        "max_epochs": epochs,
+        "schedule": "cosine",
+        "random_state": options.seed,
+    }
     estimators = {
         "PCA": PCA(n_components=2),
         "Autoencoder": Autoencoder(n_components=2, verbose=True, **networks),

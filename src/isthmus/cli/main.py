@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Collection
 from importlib import import_module
 
 from .. import __version__
@@ -69,7 +70,7 @@ class UsageError(Exception):
     """A command line that makes no sense."""
 
 
-def did_you_mean(word: str, known: dict[str, object] | list[str]) -> str:
+def did_you_mean(word: str, known: Collection[str]) -> str:
     """A suggestion for a misspelt word, or all that there is."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"

@@ -83,7 +83,7 @@ def _plain(hint: Any) -> Any:
         return hint
     simple = (int, float, str, bool, type(None))
     kept = [part for part in typing.get_args(hint) if typing.get_origin(part) is not None or part in simple]
-    return typing.Union[tuple(kept)] if set(kept) - {type(None)} else None  # noqa: UP007
+    return typing.Union[tuple(kept)] if set(kept) - {type(None)} else None  # type: ignore[valid-type]  # noqa: UP007
 
 
 def run_data(run: Path, source: str | None, label: str | None = None, *, split: bool = True) -> DataSet:

@@ -133,5 +133,5 @@ def measure(estimator: LatentEstimator, data: DataSet, part: str, n_importance_s
     """All measures on a part of the data; probes learn from the training rows, where those have labels."""
     X, y = data.part(part)
     labelled = y is not None and data.y_train is not None
-    train = {"X_train": data.x_train, "y_train": data.y_train} if labelled else {}
+    train: dict[str, Any] = {"X_train": data.x_train, "y_train": data.y_train} if labelled else {}
     return evaluate(estimator, X, y, n_importance_samples=n_importance_samples, **train)
