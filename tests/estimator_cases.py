@@ -1,0 +1,33 @@
+"""Every estimator, small and quick, and data for it: what tests of all estimators run over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isthmus import PCA, VAE, Autoencoder
+
+__all__ = ["MAKE", "QUICK", "every_estimator", "every_network", "pixel_images", "real_table"]
+
+QUICK = {"hidden": (16,), "max_epochs": 2, "random_state": 0}
+MAKE = {
+    "PCA": lambda n=2, **more: PCA(n),  # which takes no part in training
+    "Autoencoder": lambda n=2, **more: Autoencoder(n, **QUICK | more),
+    "VAE": lambda n=2, **more: VAE(n, **QUICK | more),
+}
+NETWORKS = {name: make for name, make in MAKE.items() if name != "PCA"}
+every_estimator = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
+every_network = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+
+
+def real_table(n: int = 120) -> np.ndarray:
+    """Six correlated columns that vary in three directions, and a little in all, (n, 6) float64."""
+    generator = np.random.RandomState(0)
+    return generator.randn(n, 3) @ generator.randn(3, 6) + 0.1 * generator.randn(n, 6) + 3
+
+
+def pixel_images() -> np.ndarray:
+    """scikit-learn's digits as pixels, (100, 8, 8) uint8."""
+    from sklearn.datasets import load_digits
+
+    return np.round(load_digits().images[:100] * 255 / 16).astype(np.uint8)
