@@ -99,7 +99,7 @@ class Step:
     def __call__(self, rows: Rows, number: int, learning_rate: float) -> Tensor:
         """Train on some rows; returns the statistics named in `names`, (len(names),), on the device."""
         statistics, failed, gradients = self._run(rows, number)
-        torch.maximum(self.failed, failed, out=self.failed)
+        self.failed.copy_(failed)
         self.adam.update(gradients, learning_rate, self.failed)
         return statistics
 
@@ -109,18 +109,18 @@ class Step:
             self._check(rows)  # one eager pass: it also fills kl_divergence's dispatch cache, which cannot be traced
         seed_noise(self.seed, number, self.device)
         if not self.compile or len(rows.x) != self.full_size:
-            return self._graph(rows, self.number)
+            return self._graph(rows, self.number, self.failed)
         if self._compiled is None:
             return self._first_compiled(rows, number)
-        return self._compiled(rows, self.number)
+        return self._compiled(rows, self.number, self.failed)
 
     def _forward(self, rows: Rows, number: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast(rows.x.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.objective(self.model, rows.batch(self.scaling, self.dtype, number))
         return loss.total(rows.weight), dict(loss.terms)
 
-    def _graph(self, rows: Rows, number: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Loss and gradients, without touching the model: what is compiled."""
+    def _graph(self, rows: Rows, number: Tensor, failed: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Loss and gradients, without touching the model but for its buffers: what is compiled."""
         before = [buffer.clone() for buffer in self._buffers]
         total, terms = self._forward(rows, number)
         gradients = torch.autograd.grad(total, self.parameters)
@@ -131,7 +131,7 @@ class Step:
             factor = (self.clip_norm / (norm + 1e-12)).clamp(max=1.0)
             gradients = tuple(gradient * factor for gradient in gradients)
         statistics = torch.stack([total.detach(), *(term.detach().mean() for term in terms.values()), norm])
-        failed = 1.0 - torch.isfinite(total.detach() + norm).float()
+        failed = torch.maximum(failed, 1.0 - torch.isfinite(total.detach() + norm).float())
         for buffer, old in zip(self._buffers, before, strict=True):
             buffer.copy_(torch.where(failed > 0, old, buffer))
         return statistics, failed, gradients
@@ -171,7 +171,7 @@ class Step:
         self._compiled = _compile(self._graph)
         try:
             with torch._dynamo.config.patch(trace_autograd_ops=True):
-                return self._compiled(rows, self.number)
+                return self._compiled(rows, self.number, self.failed)
         except Exception as error:
             if isinstance(error, (ValueError, TypeError)):
                 raise
