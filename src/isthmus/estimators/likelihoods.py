@@ -57,9 +57,10 @@ def choose_scaling(name: str, rows: np.ndarray, weight: np.ndarray | None = None
     """
     if "gaussian" not in name:
         return Scaling(scale=PIXEL_LEVELS if rows.dtype == np.uint8 else 1.0)
-    mean, variance = _moments(rows, weight)
-    # Rounding leaves constant columns a variance of about eps^2 mean^2: that is no scale to divide by.
-    variance[variance <= (10 * np.finfo(np.float64).eps * np.abs(mean)) ** 2] = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = _moments(rows, weight)
+    # Rounding leaves constant columns a deviation of about eps * mean: that is no scale to divide by.
+    variance[np.sqrt(variance) <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 0.0
     scale = float(np.sqrt(variance.mean()))
     if not np.isfinite(scale):
         raise ValueError("Expected data whose squares float64 can hold, got larger ones; scale them down.")

@@ -43,14 +43,16 @@ class OwnNetwork(nn.Module):
                 features = self.own(torch.zeros(2, n_inputs, device=device_of(self.own)))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ValueError(
-                f"Expected a {side} for inputs (n, {n_inputs}), got one that fails: {error}; images come flat, use "
-                "nn.Unflatten(1, (channels, height, width)) first."
+                f"Expected the {side} to take inputs (n, {n_inputs}), got one that fails: {error}; images come flat, "
+                "use nn.Unflatten(1, (channels, height, width)) first."
             ) from error
         finally:
             self.own.train()
         shape = tuple(getattr(features, "shape", ()))
         if len(shape) != 2 or shape[0] != 2:
-            raise ValueError(f"Expected a {side} with features (n, width), got {shape}; end in nn.Flatten().")
+            raise ValueError(
+                f"Expected the {side} to give features (n, width), got {shape}; use nn.Flatten() at its end."
+            )
         return shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
