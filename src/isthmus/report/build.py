@@ -74,7 +74,7 @@ def write_report(
         summary=words.summary(views, data, measures),
         highlights=words.highlights(views, measures),
         sections=tuple(section for section in sections if section is not None),
-        settings=words.settings(views, data),
+        settings=words.settings(views, data, measures),
         command=words.command_line() if command is None else command,
     )
     for name, image in studio.files.items():

@@ -55,18 +55,21 @@ def _plane(view: ModelView) -> tuple[np.ndarray, tuple[str, str], bool]:
     centred = points - points.mean(axis=0)
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
     share = values**2 / max(float((values**2).sum()), 1e-300)
-    names = tuple(f"principal component {i + 1} of the codes ({share[i]:.0%})" for i in range(2))
-    return centred @ axes[:2].T, names, False  # pyright: ignore[reportReturnType]
+    first, second = (f"principal component {i + 1} of the codes ({share[i]:.0%})" for i in range(2))
+    return centred @ axes[:2].T, (first, second), False
 
 
 def _about_codes(view: ModelView) -> str:
     if view.kind == "linear":
         return "A linear code: a rotation of the data, seen from where they are spread most."
     if view.n_components != 2:
-        return ""
+        return f"A code is {view.n_components} numbers." if view.n_components > 2 else ""
     spread = view.codes.std(axis=0).mean()
     if view.kind == "probabilistic":
-        return "Dashed: one, two and three standard deviations of the prior N(0, I), which training has the codes fill."
+        return (
+            "Dashed: one, two and three standard deviations of the prior N(0, I). A code is a small cloud, shown by "
+            "its centre; all the clouds together should fill the prior."
+        )
     return (
         f"Nothing asks these codes to lie anywhere: their standard deviation is {spread:.2g}. Dashed, for comparison: "
         "one, two and three standard deviations of N(0, I)."
@@ -92,15 +95,16 @@ def walk(studio: Studio) -> Section | None:
         text.append(
             "One row for each of the dimensions that vary most, from low to high, while the others stay at their mean."
         )
-    blocks = [Figures(tuple(pictures))]
+    blocks: list[Figures | Strips] = [Figures(tuple(pictures))]
     if components:
-        caption = "Blue adds ink or light, orange takes it away."
-        blocks.append(Strips(components, f"What one step along each component changes. {caption}"))  # pyright: ignore[reportArgumentType]
+        caption = "What one step along each component changes, the first one leftmost: blue adds, orange takes away."
+        blocks.append(Strips(components, caption))
     return Section("A walk through the code", (" ".join(text),), tuple(blocks))
 
 
-def _decoded_plane(studio: Studio, view: ModelView, side: int = 13) -> Picture:
+def _decoded_plane(studio: Studio, view: ModelView) -> Picture:
     """Decoded codes on a grid of normal quantiles."""
+    side = 9 if studio.photographs else 13
     mean, scale = view.code_scale
     steps = np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
     first, second = np.meshgrid(steps, steps[::-1])
@@ -140,5 +144,5 @@ def _components(studio: Studio, view: ModelView) -> Picture:
         f"components-{slug(view.name)}",
         lambda theme: grid(signed_tiles(steps, theme), n, theme),
         f"The first {n} components of {view.name}.",
-        f"{view.name}, components 1 to {n}" if n > 1 else view.name,
+        view.name,
     )

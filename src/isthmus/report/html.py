@@ -188,7 +188,8 @@ def _table(table: Table) -> str:
         label = f'<th scope="row">{escape(name)}{unit}{_tag("small", description)}</th>'
         rows.append(f"<tr>{label}{''.join(_cell(cell) for cell in cells)}</tr>")
     return (
-        f'<div class="table"><table><thead><tr><th scope="col">Measure</th>{head}</tr></thead>'
+        f'<div class="table"><table style="--models: {len(table.columns)}">'
+        f'<thead><tr><th scope="col">Measure</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>{_tag('p', table.note, 'note')}"
     )
 

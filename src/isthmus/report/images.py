@@ -104,9 +104,9 @@ def encode(pixels: np.ndarray, *, photographs: bool = False) -> bytes:
     buffer = io.BytesIO()
     image = Image.fromarray(pixels)
     if photographs:
-        image.save(buffer, format="jpeg", quality=90, subsampling=0)
+        image.save(buffer, format="jpeg", quality=85, subsampling=0)
     else:
-        image.save(buffer, format="png", optimize=True)
+        image.save(buffer, format="png")
     return buffer.getvalue()
 
 

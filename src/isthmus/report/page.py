@@ -28,7 +28,7 @@ h1 { font-size: clamp(1.8rem, 5vw, 2.6rem); margin: 0; letter-spacing: -.01em; }
 h2 { font-size: 1.5rem; margin: 0 0 .6rem; }
 h3 { font-size: .92rem; font-weight: 600; margin: 0 0 .5rem; }
 p { max-width: 70ch; margin: 0 0 .9rem; text-wrap: pretty; }
-.subtitle { color: var(--soft); margin: .4rem 0 1.4rem; }
+.subtitle { color: var(--soft); margin: .4rem 0 1.4rem; max-width: none; }
 .highlights {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(min(10.5rem, 42%), 1fr)); gap: 1.2rem 1.5rem;
   margin: 1.8rem 0; padding: 1.3rem 0; border: solid var(--line); border-width: 1px 0;
@@ -51,6 +51,7 @@ img { display: block; max-width: 100%; height: auto; }
 .figures.small { grid-template-columns: repeat(auto-fit, minmax(min(228px, 100%), 1fr)); gap: 2rem 1.6rem; }
 .figures figure { max-width: 480px; }
 @media (min-width: 860px) {
+  .figures:not(.small):has(> :nth-child(4):last-child) { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .figures figure:only-child {
     display: grid; grid-template: auto 1fr / 480px 1fr; gap: 0 2.2rem; max-width: none; align-items: start;
   }
@@ -65,7 +66,8 @@ img { display: block; max-width: 100%; height: auto; }
 .strip span { font-size: .87rem; text-align: right; color: var(--soft); }
 .strip img { width: auto; }
 .table { overflow-x: auto; margin-top: 1.2rem; }
-table { border-collapse: collapse; width: 100%; font-size: .93rem; font-variant-numeric: tabular-nums lining-nums; }
+table { border-collapse: collapse; width: 100%; max-width: calc(34rem + var(--models) * 11rem);
+  font-size: .93rem; font-variant-numeric: tabular-nums lining-nums; }
 th, td { padding: .6rem 0 .6rem 1.2rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
 th:first-child { padding-left: 0; text-align: left; min-width: 9.5rem; }
 thead th { font-weight: 600; color: var(--soft); font-size: .85rem; border-bottom-color: var(--soft); }
@@ -88,7 +90,13 @@ code { font: .85rem/1.5 var(--mono); }
 @media (max-width: 640px) {
   .strip { grid-template-columns: 1fr; margin-bottom: .7rem; }
   .strip span { text-align: left; margin-bottom: .2rem; }
-  th, td { padding-left: .8rem; }
+  tr {
+    display: grid; grid-template-columns: repeat(var(--models), minmax(6rem, 1fr));
+    border-bottom: 1px solid var(--line);
+  }
+  tbody th { grid-column: 1 / -1; padding-bottom: 0; }
+  thead th:first-child { display: none; }
+  th, td { border: 0; padding-left: 0; }
   td .error { display: block; }
   .mark { height: 40px; }
 }
@@ -123,3 +131,4 @@ def _mark() -> str:
 
 
 MARK = _mark()
+"""The mark above a page: an isthmus, as an SVG element."""

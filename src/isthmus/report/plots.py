@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["error_histogram", "image_rows", "latent_scatter", "loss_parts", "training_curves"]
+__all__ = [
+    "error_histogram",
+    "image_rows",
+    "is_classes",
+    "latent_scatter",
+    "loss_parts",
+    "shorten",
+    "training_curves",
+]
 
 MOST_CLASSES = 20
 """Labels beyond these are coloured by a scale."""
@@ -58,7 +66,7 @@ def latent_scatter(
         prior: draw the circles of one, two and three standard deviations of N(0, I).
         colour: of the points where there are no labels.
     """
-    figure = new_figure(4.0, 4.0, theme)
+    figure = new_figure(3.5, 3.6, theme)
     axes: Axes = figure.add_subplot()
     polish(axes, theme, x=axis_names[0], y=axis_names[1], grid="")
     axes.set_aspect("equal", adjustable="datalim")
@@ -75,14 +83,15 @@ def latent_scatter(
     else:
         shown = axes.scatter(points[:, 0], points[:, 1], c=labels[order].astype(float), cmap="viridis", **options)
         bar = figure.colorbar(shown, ax=axes, orientation="horizontal", shrink=0.6, aspect=40)
-        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+        bar.outline.set_visible(False)
         bar.set_label("label", color=theme.soft, fontsize=8.5)
         bar.ax.tick_params(colors=theme.soft, labelsize=8, length=0)
     if prior:
         from matplotlib.patches import Circle
 
+        line: dict[str, Any] = {"color": theme.soft, "linewidth": 0.8, "linestyle": (0, (4, 3)), "zorder": 0}
         for radius in (1, 2, 3):
-            axes.add_patch(Circle((0, 0), radius, fill=False, color=theme.soft, linewidth=0.8, linestyle=(0, (4, 3))))
+            axes.add_patch(Circle((0, 0), radius, fill=False, **line))
     return figure
 
 
@@ -113,7 +122,7 @@ def _name_classes(
     columns = min(len(names), 10 if longest <= 2 else max(1, 40 // (longest + 4)))
     legend(
         axes, theme, handles=dots, labels=[shorten(name, 14) for name in names], ncols=columns, loc="upper center",
-        bbox_to_anchor=(0.5, -0.14), handlelength=0.4, handletextpad=0.5, columnspacing=1.0, borderpad=0,
+        bbox_to_anchor=(0.5, -0.15), handlelength=0.4, handletextpad=0.5, columnspacing=1.0, borderpad=0,
     )  # fmt: skip
 
 
@@ -127,10 +136,19 @@ def training_curves(
     colour = colour or model_colours([name], theme)[name]
     epochs = _epochs(history)
     loss = np.array([record["loss"] for record in history], float)
-    markers = {"marker": "o", "markersize": 3.5} if len(history) < 4 else {}
-    axes.plot(epochs, loss, color=theme.soft, linewidth=1.3, linestyle=(0, (4, 2)), label="training", **markers)
-    curves = [loss]
-    if all("validation" in record for record in history):
+    markers: dict[str, Any] = {"marker": "o", "markersize": 3.5} if len(history) < 4 else {}
+    curves, validated = [loss], all("validation" in record for record in history)
+    line = (0, (4, 2)) if validated else "-"
+    axes.plot(
+        epochs,
+        loss,
+        color=theme.soft if validated else colour,
+        linewidth=1.5,
+        linestyle=line,
+        label="training",
+        **markers,
+    )
+    if validated:
         validation = np.array([record["validation"] for record in history], float)
         axes.plot(epochs, validation, color=colour, linewidth=2, label="validation", **markers)
         curves.append(validation)

@@ -22,7 +22,7 @@ def samples(studio: Studio) -> Section:
     if "deterministic" in kinds:
         text.append(
             "To make a new example, decode a code that no example has. The question is where to take it from. A plain "
-            "autoencoder's codes lie wherever training left them, so codes drawn from N(0, I) miss most of them or "
+            "autoencoder's codes lie wherever training left them, so codes drawn from N(0, I) miss most of them, or "
             "fall between them, where the decoder was never trained. A Gaussian fitted to the codes afterwards finds "
             "their region, but not the gaps inside it."
         )
@@ -34,7 +34,7 @@ def samples(studio: Studio) -> Section:
     pictures = []
     for view in studio.views:
         if view.kind == "deterministic":
-            pictures.append(_sampled(studio, view, view.naive_samples, "naive", "N(0, I), unasked"))
+            pictures.append(_sampled(studio, view, view.naive_samples, "naive", "N(0, I), as for a VAE"))
             pictures.append(_sampled(studio, view, view.gaussian_samples, "gaussian", "a Gaussian fitted to its codes"))
         elif hasattr(view.estimator, "sample"):
             pictures.append(_sampled(studio, view, view.model_samples, "", "its prior"))

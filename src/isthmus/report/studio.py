@@ -28,6 +28,12 @@ class Studio:
     views: Sequence[ModelView]
     files: dict[str, bytes] = field(default_factory=dict)
 
+    @property
+    def photographs(self) -> bool:
+        """Colour, and images too large to be enlarged: as PNG they would make a page weigh megabytes."""
+        style = self.data.style
+        return style is not None and not style.ink and (self.data.x.ndim == 4 or max(self.data.x.shape[-2:]) > 48)
+
     def chart(
         self, file: str, draw: Callable[[Theme], Figure], alt: str, title: str = "", caption: str = ""
     ) -> Picture:
@@ -40,13 +46,11 @@ class Studio:
         self, file: str, draw: Callable[[Theme], np.ndarray], alt: str, title: str = "", caption: str = ""
     ) -> Picture:
         """A picture made of tiles."""
-        style = self.data.style
-        photographs = style is not None and not style.ink and max(self.data.x.shape[-2:]) > 48
-        light = draw(LIGHT)
+        images = {theme: draw(theme) for theme in (LIGHT, DARK)}
         if file:
-            self.files[f"{file}.png"] = encode(light)
-        images = (encode(light, photographs=photographs), encode(draw(DARK), photographs=photographs))
-        return Picture(*images, alt, title, caption)
+            self.files[f"{file}.png"] = encode(images[LIGHT])
+        light, dark = (encode(image, photographs=self.photographs) for image in images.values())
+        return Picture(light, dark, alt, title, caption)
 
     def tiles(self, x: np.ndarray, theme: Theme, size: int = 96) -> np.ndarray:
         """Tiles of examples that are images."""

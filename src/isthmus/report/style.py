@@ -1,7 +1,7 @@
 """The house style: two themes, one palette, and figures that are made without matplotlib's global state.
 
 Colours keep apart for the colour-blind: blue, orange and grey differ in lightness as well as in hue, and the ten
-colours of classes are those of Petroff, beside which a chart always writes the class's name.
+colours of classes follow Petroff, and a chart always writes the classes' names beside them.
 
 References:
     Petroff (2021). Accessible color sequences for data visualization. arXiv:2107.02270.
@@ -12,13 +12,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["DARK", "LIGHT", "Theme", "class_colours", "model_colours", "new_figure", "png", "polish"]
+__all__ = ["DARK", "LIGHT", "Theme", "class_colours", "legend", "model_colours", "new_figure", "png", "polish"]
 
 DPI = 200
 """Pixels an inch; a page shows a figure at 100, so that it stays crisp on screens with two pixels a point."""
@@ -37,6 +37,7 @@ class Theme:
     classes: tuple[str, ...]
 
 
+# The two versions of every picture: the same hues, light enough or dark enough for their surface.
 LIGHT = Theme(
     surface="#ffffff",
     ink="#17212b",
@@ -45,9 +46,10 @@ LIGHT = Theme(
     tile="#eef1f4",
     models=("#1463b0", "#e07b12", "#7c8894", "#0f8f7e", "#a04a9c"),
     classes=(
-        "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#4fb9c4"
+        "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#2b3a46", "#4fb9c4"
     ),
 )  # fmt: skip
+# For dark surfaces.
 DARK = Theme(
     surface="#161c22",
     ink="#e9eef2",
@@ -56,7 +58,7 @@ DARK = Theme(
     tile="#0e1317",
     models=("#6cb2f5", "#f5a34a", "#97a4b0", "#4cc9b6", "#d48ad0"),
     classes=(
-        "#5ba6ea", "#ffb52e", "#f0614a", "#a9b8b6", "#b377e0", "#c68d7c", "#ff8533", "#cbbf86", "#8f95a3", "#92dadd"
+        "#5ba6ea", "#ffb52e", "#f0614a", "#a9b8b6", "#b377e0", "#c68d7c", "#ff8533", "#cbbf86", "#eef2f5", "#92dadd"
     ),
 )  # fmt: skip
 
@@ -81,7 +83,15 @@ def new_figure(width: float, height: float, theme: Theme = LIGHT) -> Figure:
     return figure
 
 
-def polish(axes: Axes, theme: Theme = LIGHT, *, x: str = "", y: str = "", title: str = "", grid: str = "y") -> Axes:
+def polish(
+    axes: Axes,
+    theme: Theme = LIGHT,
+    *,
+    x: str = "",
+    y: str = "",
+    title: str = "",
+    grid: Literal["", "x", "y", "both"] = "y",
+) -> Axes:
     """Quiet axes: no box, thin grid lines below the data, soft labels."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -89,11 +99,10 @@ def polish(axes: Axes, theme: Theme = LIGHT, *, x: str = "", y: str = "", title:
     axes.set_facecolor(theme.surface)
     axes.tick_params(colors=theme.soft, labelsize=8, length=0, pad=4)
     if grid:
-        axes.grid(visible=True, axis=grid, color=theme.line, linewidth=0.6)  # pyright: ignore[reportArgumentType]
+        axes.grid(visible=True, axis=grid, color=theme.line, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(x, color=theme.soft, fontsize=8.5)
     axes.set_ylabel(y, color=theme.soft, fontsize=8.5)
-    axes.set_title(title, color=theme.ink, fontsize=9.5, loc="left", pad=10)
     return axes
 
 

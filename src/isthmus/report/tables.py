@@ -80,17 +80,18 @@ def samples_over_data(
     colour: str | None = None,
 ) -> Figure:
     """Samples (m, 2) drawn over data (n, 2), on axes that the data choose."""
-    figure = new_figure(4.0, 4.0, theme)
+    figure = new_figure(3.5, 3.6, theme)
     axes: Axes = figure.add_subplot()
     polish(axes, theme, x=axis_names[0], y=axis_names[1], grid="")
-    axes.scatter(data[:, 0], data[:, 1], s=7, color=theme.soft, alpha=0.3, linewidths=0, label="data")
     low, high = np.quantile(data, 0.002, axis=0), np.quantile(data, 0.998, axis=0)
     margin = 0.25 * (high - low) + 1e-12
     inside = np.clip(samples, low - margin, high + margin)  # a sample far outside lies on the border, not beyond it
     axes.scatter(
-        inside[:, 0], inside[:, 1], s=9, color=colour or theme.models[0], alpha=0.75, linewidths=0, label="samples"
+        inside[:, 0], inside[:, 1], s=16, color=colour or theme.models[0], alpha=0.5, linewidths=0, label="samples"
     )
+    size = float(np.clip(2500 / len(data), 1.5, 8))
+    axes.scatter(data[:, 0], data[:, 1], s=size, color=theme.ink, alpha=0.7, linewidths=0, label="data")
     axes.set_xlim(low[0] - 1.1 * margin[0], high[0] + 1.1 * margin[0])
     axes.set_ylim(low[1] - 1.1 * margin[1], high[1] + 1.1 * margin[1])
-    legend(axes, theme, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handletextpad=0.2)
+    legend(axes, theme, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, handletextpad=0.2)
     return figure

@@ -13,7 +13,7 @@ import numpy as np
 from .html import Cell, Highlight, Table
 from .view import ModelView
 
-__all__ = ["highlights", "listed", "measure_table", "settings", "summary", "title"]
+__all__ = ["command_line", "highlights", "listed", "measure_table", "settings", "summary", "title"]
 
 _HIGHER = {"bound", "log_likelihood", "logistic_accuracy", "neighbours_accuracy"}
 _LOWER = {"squared_error", "squared_error_per_feature", "bits_per_dimension"}
@@ -36,37 +36,40 @@ def summary(views: Sequence[ModelView], data: Any, measures: Mapping[str, Any]) 
     numbers = f"{sizes[0]} to {sizes[-1]} numbers" if len(sizes) > 1 else f"{sizes[0]} numbers"
     numbers = "one number" if sizes == [1] else numbers
     first = (
-        f"Each example of {data.name} is {n_features:,} numbers. {names} learned from {len(data.x_train):,} of them to "
+        f"An example of {data.name} is {n_features:,} numbers. {names} learned from {len(data.x_train):,} of them to "
         f"press an example into {numbers}, its code, and to rebuild it from the code alone."
     )
     what = f"On {len(data.x_test):,} examples not seen in training" if len(data.x_test) else "On the training examples"
-    found = _found(measures, [view.name for view in views], what)
+    found = _found(measures, [view.name for view in views], what, n_features)
     return (first, " ".join(found)) if found else (first,)
 
 
-def _found(measures: Mapping[str, Any], names: Sequence[str], what: str) -> list[str]:
+def _found(measures: Mapping[str, Any], names: Sequence[str], what: str, n_features: int) -> list[str]:
     """Sentences about the measures that are there."""
     sentences = []
     errors = {name: m for name in names if (m := _find(measures, name, "squared_error"))}
     if errors:
         each = listed([f"{_text(m)[0]}{_of(name, names)}" for name, m in errors.items()])
         best = min(errors, key=lambda name: errors[name].value)
-        sentences.append(f"{what} the squared error of what comes back is {each} (mean of an example).")
+        over = f"the {n_features:,} numbers of an example"
+        sentences.append(f"{what} the squared error, summed over {over}, is {each}.")
         if len(errors) > 1:
             runner_up = min(m.value for name, m in errors.items() if name != best)
             share = round(100 * (1 - errors[best].value / runner_up)) if runner_up > 0 else 0
             if share > 0:
-                sentences.append(f"{best} is the closest, {share} % below the next.")
+                sentences.append(f"{best} is the closest, {share}\u00a0% below the next.")
     for name in names:
         bound, rate = _find(measures, name, "bound"), _find(measures, name, "rate")
         if bound and rate:
+            # Grey values under a Bernoulli likelihood: what is bounded then is no likelihood of grey images.
+            grey = ", grey values counted as probabilities" if "cross-entropy" in bound.description else ""
             sentences.append(
-                f"{name} also says how probable an example is: log p(x) is at least {_text(bound)[0]} nats in the "
-                f"mean, with {_text(rate)[0]} nats about each example in its code."
+                f"{name} also says how probable an example is: its lower bound on log\u00a0p(x) is "
+                f"{_text(bound)[0]}\u00a0nats in the mean{grey}, and its code holds {_text(rate)[0]}\u00a0nats."
             )
     accuracy = {name: m for name in names if (m := _find(measures, name, "neighbours_accuracy"))}
     if accuracy:
-        each = listed([f"{100 * m.value:.0f} %{_of(name, names)}" for name, m in accuracy.items()])
+        each = listed([f"{100 * m.value:.0f}\u00a0%{_of(name, names)}" for name, m in accuracy.items()])
         sentences.append(f"Trained without labels, the codes still tell classes apart: by nearest neighbours, {each}.")
     return sentences
 
@@ -82,15 +85,15 @@ def highlights(views: Sequence[ModelView], measures: Mapping[str, Any]) -> tuple
     names = [view.name for view in views]
     wanted = (
         ("squared_error", min, "squared error of an example", ""),
-        ("bound", max, "lower bound on log p(x)", " nats"),
-        ("neighbours_accuracy", max, "classes read from the code by nearest neighbours", " %"),
+        ("bound", max, "lower bound on log\u00a0p(x)", "\u00a0nats"),
+        ("neighbours_accuracy", max, "classes read from the code by nearest neighbours", "\u00a0%"),
     )
     for key, choose, label, unit in wanted:
         values = {name: m for name in names if (m := _find(measures, name, key))}
         if not values:
             continue
         best = choose(values, key=lambda name: values[name].value)
-        text = f"{100 * values[best].value:.1f}" if unit == " %" else _text(values[best])[0]
+        text = f"{100 * values[best].value:.1f}" if unit == "\u00a0%" else _text(values[best])[0]
         who = f"{label}, {best}" if len(values) == 1 else f"{label}, best: {best}"
         found.append(Highlight(text + unit, who if len(names) > 1 else label))
     return tuple(found)
@@ -108,14 +111,16 @@ def measure_table(measures: Mapping[str, Any]) -> Table | None:
     lines = []
     for (name, unit, description), found in sorted(rows.items(), key=lambda row: _place(row[0][0])):
         best = _best(name, found)
-        cells = tuple(_cell(found.get(model), model == best) for model in models)
+        cells = tuple(_cell(found.get(model), model in best) for model in models)
         label = name.replace("_", " ").capitalize()
         shown = unit.removeprefix(label.lower()).strip()  # "Squared error, per example", not twice "squared error"
         lines.append((label, "" if label.lower().endswith(shown) else shown, description, cells))
-    notes = [f"{model}: {note}" for model, evaluation in measures.items() for note in getattr(evaluation, "notes", ())]
-    n_best = sum(cell.best for *_, cells in lines for cell in cells)
-    how = "± is the standard error of a mean over examples." + (" The best of a row is set in bold." if n_best else "")
-    return Table(models, tuple(lines), " ".join([how, *notes]))
+    how = ["± is the standard error of a mean over examples."]
+    if any(cell.best for *_, cells in lines for cell in cells):
+        how.append("Bold: the best of a row, and what is within a standard error of it.")
+    if any(len(found) < len(models) for found in rows.values()):
+        how.append("A dash: the model has no such measure. A deterministic code, for one, gives no bound on log p(x).")
+    return Table(models, tuple(lines), " ".join(how))
 
 
 def _place(name: str) -> int:
@@ -124,14 +129,17 @@ def _place(name: str) -> int:
     return order.index(name if name in order else "") if not name.endswith("accuracy") else len(order)
 
 
-def _best(name: str, found: Mapping[str, Any]) -> str | None:
-    """The model with the best value, where there is a choice and a better."""
-    if len(found) < 2 or name not in _HIGHER | _LOWER:
-        return None
+def _best(name: str, found: Mapping[str, Any]) -> set[str]:
+    """The models with the best value, and those that noise does not tell from it, where there is a choice."""
     values = {model: measure.value for model, measure in found.items() if np.isfinite(measure.value)}
-    if len(set(values.values())) < 2:
-        return None
-    return (max if name in _HIGHER else min)(values, key=lambda model: values[model])
+    if len(values) < 2 or name not in _HIGHER | _LOWER:
+        return set()
+    best = (max if name in _HIGHER else min)(values, key=lambda model: values[model])
+
+    def error(model: str) -> float:
+        return found[model].standard_error or 0.0
+
+    return {model for model in values if abs(values[model] - values[best]) <= np.hypot(error(model), error(best))}
 
 
 def _cell(measure: Any, best: bool) -> Cell:
@@ -148,7 +156,9 @@ def _find(measures: Mapping[str, Any], model: str, name: str) -> Any:
     return next((m for m in measures.get(model, ()) if m.name == name and np.isfinite(m.value)), None)
 
 
-def settings(views: Sequence[ModelView], data: Any) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+def settings(
+    views: Sequence[ModelView], data: Any, measures: Mapping[str, Any]
+) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
     """Groups of names and values: the data, each model's parameters, versions."""
     split = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in data.split.items())
     about: list[tuple[str, tuple[tuple[str, str], ...]]] = [
@@ -159,6 +169,9 @@ def settings(views: Sequence[ModelView], data: Any) -> tuple[tuple[str, tuple[tu
         chosen = {"likelihood, as chosen": getattr(view.estimator, "likelihood_", None)}
         entries = [*parameters.items(), *((k, v) for k, v in chosen.items() if v is not None)]
         about.append((view.name, tuple((str(k), _plain(v)) for k, v in entries)))
+    notes = [(model, note) for model, found in measures.items() for note in getattr(found, "notes", ())]
+    if notes:
+        about.append(("notes on the measures", tuple(notes)))
     versions = [("Python", platform.python_version())]
     for package in ("isthmus", "torch", "numpy", "scikit-learn", "matplotlib"):
         try:
