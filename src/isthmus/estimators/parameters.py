@@ -53,6 +53,8 @@ def fits(value: Any, hint: Any) -> bool:
         return any(isinstance(value, type(argument)) and value == argument for argument in arguments)
     if origin in (tuple, list):  # of any length: tuple[int, ...], list[str]
         return isinstance(value, (tuple, list)) and all(fits(item, arguments[0]) for item in value)
+    if origin is dict:  # whose names are text
+        return isinstance(value, dict) and all(fits(item, arguments[1]) for item in value.values())
     if hint is bool:
         return isinstance(value, (bool, np.bool_))
     if hint is int:

@@ -142,7 +142,9 @@ class BaseTrained(LatentEstimator):
 
     def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
         self.likelihood_ = value_of(fitted, "likelihood_", str)
-        self.history_ = value_of(fitted, "history_", list[dict[str, Any]])
+        self.history_ = value_of(fitted, "history_", list[dict[str, float | None]])
+        if not all("loss" in record for record in self.history_):
+            raise ValueError("a history without losses")
         self.n_iter_ = len(self.history_)
         weights = {name: tensors.pop(f"model.{name}") for name in _part(tensors, "model.")}
         if len(getattr(self, "hidden", ())) > len(weights):
