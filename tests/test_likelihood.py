@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import MultivariateNormal, kl_divergence
+from torch.distributions import Bernoulli, Independent, MultivariateNormal, Uniform, kl_divergence
 
 from isthmus.distributions import Point, normal
 from isthmus.evaluation.chunks import evaluating, map_rows
 from isthmus.evaluation.likelihood import NoDensityError, bound, importance_log_likelihood
+from isthmus.evaluation.noise import RowNoise, row_keys
 from isthmus.heads import BernoulliHead, GaussianHead
 from isthmus.model import Batch, Conditional, LatentVariableModel
 from isthmus.priors import StandardNormal
@@ -184,6 +185,27 @@ def bernoulli_model(n_features: int) -> LatentVariableModel:
     return LatentVariableModel(encoder, Conditional(net, BernoulliHead(32, n_features)), StandardNormal(5))
 
 
+@pytest.mark.parametrize("levels", [1, 4], ids=["binary", "grey"])
+def test_bernoulli_is_torch_s(levels: int):
+    """Binary data take a shorter way to the same log-likelihood; grey ones, which can't, the cross-entropy."""
+    torch.manual_seed(0)
+    x, model = (torch.rand(8, 30) * levels).round() / levels, bernoulli_model(30).eval()
+    trace = model.trace(Batch(x, x), 40, RowNoise(row_keys(x)))
+    logits = 20 * trace.p.base_dist.logits  # far out as well
+    model.decoder.head = nn.Sequential(model.decoder.head, Scaled(20.0))
+    expected = -nn.functional.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
+    torch.testing.assert_close(bound(model, x, 40).distortion, -expected.double().mean(0), rtol=1e-6, atol=0)
+
+
+class Scaled(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, p: Independent) -> Independent:
+        return Independent(Bernoulli(logits=self.scale * p.base_dist.logits, validate_args=False), 1)
+
+
 def test_condition_reaches_the_model(x: Tensor):
     model = linear_gaussian()
     shift = torch.randn(N, F, dtype=torch.double, generator=torch.Generator().manual_seed(2))
@@ -211,6 +233,22 @@ def test_rare_weights_do_not_overflow():
     assert estimate.log_likelihood.isfinite().all()
     assert estimate.log_likelihood.max() < -1e5
     assert (estimate.effective_sample_size >= 1).all()
+
+
+def test_samples_of_weight_zero_count():
+    """x|z is uniform on [z - 1, z + 1], so p(x) = P(|z - x| < 1) / 2; far out most passes see nothing but zeros."""
+
+    class Box(nn.Module):
+        def forward(self, z: Tensor, condition: Tensor | None = None):
+            return Independent(Uniform(z - 1, z + 1, validate_args=False), 1)
+
+    model = LatentVariableModel(None, Box(), StandardNormal(1))  # type: ignore[arg-type]
+    x = torch.tensor([[0.0], [1.0], [3.5], [100.0]])
+    estimate = importance_log_likelihood(model, x, 20_000, max_elements=256 * 50)
+    z = torch.distributions.Normal(0.0, 1.0)
+    truth = ((z.cdf(x + 1) - z.cdf(x - 1)) / 2).log()[:, 0]
+    assert ((estimate.log_likelihood - truth)[:3].abs() / estimate.standard_error[:3]).max() < 4
+    assert estimate.log_likelihood[3] == -math.inf
 
 
 def test_a_deterministic_code_is_refused(x: Tensor):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Bernoulli, Distribution, Independent, kl_divergence
 
 from ..distributions import Point
 from ..model import Batch, LatentVariableModel, Layer, Trace
@@ -81,6 +81,32 @@ def _rate(layer: Layer) -> Tensor:
     return rate.reshape(-1, rate.shape[-1]).mean(0)  # over samples, where there are any
 
 
+class _BinaryLikelihood(Distribution):
+    """Bernoullis that score nothing but zeros and ones, with one temporary tensor instead of four.
+
+    Between large matrix products memory traffic is what time goes into: this makes importance sampling of images a
+    fifth faster.
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log sigmoid(+-logit), summed."""
+        costs = self.logits * (1 - 2 * value)
+        return -torch.ops.aten.softplus.out(costs, out=costs).sum(-1)
+
+
+def _lean(trace: Trace) -> Trace:
+    """The same trace, with a likelihood that is quicker to compute where the data allow."""
+    p, x = trace.p, trace.batch.target
+    bernoulli = isinstance(p, Independent) and isinstance(p.base_dist, Bernoulli) and len(p.event_shape) == 1
+    if bernoulli and bool(((x == 0) | (x == 1)).all()):
+        return trace._replace(p=_BinaryLikelihood(p.base_dist.logits))
+    return trace
+
+
 def _plan(n_samples: int, n_features: int, max_elements: int | None, device: torch.device) -> tuple[int, int]:
     """Rows and samples of one pass; they depend on nothing that changes from batch to batch.
 
@@ -88,7 +114,7 @@ def _plan(n_samples: int, n_features: int, max_elements: int | None, device: tor
     first. Rows come one by one, which needs no padding, or in multiples of 32: the last elements of a tensor that
     does not fill a processor's vectors are rounded differently, and so would be the last rows.
     """
-    cached, most = (2**20, 2**22) if device.type == "cpu" else (2**27, 2**27)
+    cached, most = (2**19, 2**22) if device.type == "cpu" else (2**27, 2**27)
     most = max_elements or most
     n_elements = max(n_features, 256)  # of a row: with few features, what the nets hold inside counts
     widest, width = (max(1, limit // n_elements) for limit in (most, min(cached, most)))
@@ -121,7 +147,8 @@ def _stream(
         state = None
         for first in range(0, n_samples, n_pass):
             noise = RowNoise(keys, seed, first_sample=first)
-            state = accumulate(state, model.trace(batch, min(n_pass, n_samples - first), noise))
+            trace = model.trace(batch, min(n_pass, n_samples - first), noise)
+            state = accumulate(state, _lean(trace))
         return state or ()
 
     with evaluating(model):

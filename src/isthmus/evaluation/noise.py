@@ -30,14 +30,14 @@ _FIRST, _SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
 
 def _shift_right(bits: Tensor, n: int) -> Tensor:
     """Logical shift: `>>` on int64 would drag the sign along."""
-    return (bits >> n) & ((1 << (64 - n)) - 1)
+    return (bits >> n).bitwise_and_((1 << (64 - n)) - 1)
 
 
 def _mix(bits: Tensor) -> Tensor:
     """The finaliser of splitmix64, a bijection: each bit in changes about half of the bits out."""
-    bits = (bits ^ _shift_right(bits, 30)) * _FIRST
-    bits = (bits ^ _shift_right(bits, 27)) * _SECOND
-    return bits ^ _shift_right(bits, 31)
+    bits = _shift_right(bits, 30).bitwise_xor_(bits).mul_(_FIRST)
+    bits = _shift_right(bits, 27).bitwise_xor_(bits).mul_(_SECOND)
+    return _shift_right(bits, 31).bitwise_xor_(bits)
 
 
 def _counter(n: int) -> int:
