@@ -10,10 +10,13 @@ import numpy as np
 
 from .style import LIGHT, Theme
 
-__all__ = ["ImageStyle", "encode", "grid", "is_image", "signed_tiles", "tiles"]
+__all__ = ["ImageStyle", "compact", "encode", "grid", "is_image", "signed_tiles", "tiles"]
 
 TILE = 96
 """Pixels that a tile should have at least on its longer side, two for each point on the page."""
+
+LEVELS = 64
+"""Shades of grey: more than the eye tells apart in a tile, and few enough to make small files."""
 
 GAP = 6
 
@@ -61,10 +64,10 @@ def tiles(x: np.ndarray, style: ImageStyle, theme: Theme = LIGHT, size: int = TI
     x = np.nan_to_num(x)
     if x.ndim == 3:
         x = x[:, None]
-    x = x[:, :3] if x.shape[1] in (3, 4) else x.mean(axis=1, keepdims=True)
+    colour = x.shape[1] in (3, 4)
+    x = x[:, :3] if colour else np.rint(x.mean(axis=1, keepdims=True) * (LEVELS - 1)) / (LEVELS - 1)
     x = x.transpose(0, 2, 3, 1)
-    if style.ink:
-        x = x[..., :1]
+    if style.ink and not colour:
         return _resized(_rgb(theme.tile) + x * (_rgb(theme.ink) - _rgb(theme.tile)), size)
     return _resized(255 * np.broadcast_to(x, (*x.shape[:3], 3)), size)
 
@@ -102,11 +105,28 @@ def encode(pixels: np.ndarray, *, photographs: bool = False) -> bytes:
     from PIL import Image  # comes with matplotlib
 
     buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
     if photographs:
-        image.save(buffer, format="jpeg", quality=85, subsampling=0)
-    else:
-        image.save(buffer, format="png")
+        Image.fromarray(pixels).save(buffer, format="jpeg", quality=85, subsampling=0)
+        return buffer.getvalue()
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    colours, index = np.unique(packed, return_inverse=True)
+    image = Image.fromarray(pixels)
+    if len(colours) <= 256:  # a palette takes a third of the bytes
+        image = Image.fromarray(index.reshape(packed.shape).astype(np.uint8), "P")
+        channels = (colours >> 16, colours >> 8 & 255, colours & 255)
+        image.putpalette(np.stack(channels, axis=1).astype(np.uint8).tobytes())
+    image.save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def compact(chart: bytes) -> bytes:
+    """A chart's PNG with 256 colours of its own choice: a fourth of the bytes, and no difference to be seen."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(chart)) as image:
+        few = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(buffer, format="png")
     return buffer.getvalue()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .html import Picture
-from .images import encode, tiles
+from .images import compact, encode, tiles
 from .style import DARK, LIGHT, Theme, model_colours, png
 from .view import DataView, ModelView
 
@@ -40,7 +40,7 @@ class Studio:
         """A picture of a matplotlib figure."""
         light, dark = png(draw(LIGHT)), png(draw(DARK))
         self.files[f"{file}.png"] = light
-        return Picture(light, dark, alt, title, caption)
+        return Picture(compact(light), compact(dark), alt, title, caption)
 
     def pixels(
         self, file: str, draw: Callable[[Theme], np.ndarray], alt: str, title: str = "", caption: str = ""
