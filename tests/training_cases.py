@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
+from cases import binary, vae
+from isthmus.model import LatentVariableModel
 from isthmus.objectives import ELBO, Loss, Objective
+from isthmus.training import Settings, fit
+from isthmus.training.checkpoint import checkpoints
+from isthmus.training.step import Step
 
 EAGER = {"compile": False, "device": "cpu"}
 
@@ -52,3 +61,66 @@ class Counter(nn.Module):
     def forward(self, x):
         self.seen += 1
         return x
+
+
+# --- a run with a folder -----------------------------------------------------------------------------
+
+SETTINGS = Settings(max_epochs=3, batch_size=16, average=0.9, patience=5, checkpoint_steps=3, **EAGER)
+ROWS = binary(60).x  # 4 steps an epoch
+
+
+TIMES = ("seconds", "rows_per_second")
+
+
+def timeless(history: Iterable[dict]) -> list[dict]:
+    """Records without what no two runs have in common."""
+    return [{name: value for name, value in record.items() if name not in TIMES} for record in history]
+
+
+def short_run(
+    folder=None, model=None, objective=None, rows=ROWS, resume=True, scaling=None, validation=ROWS[:9], **changes
+):  # fmt: skip
+    """Weights and history of a run of 12 steps that goes on from what is in the folder."""
+    if model is None:
+        torch.manual_seed(0)
+        model = vae()
+    history = fit(
+        model, objective or ELBO(), rows, replace(SETTINGS, **changes), scaling=scaling,
+        validation=validation, folder=folder, resume=resume and folder is not None,
+    )  # fmt: skip
+    return weights(model), timeless(history)
+
+
+@contextmanager
+def dying_at(number: int) -> Iterator[None]:
+    """Runs in here die without a word, as if killed, when this step begins."""
+
+    def call(self, rows, step, rate, original=Step.__call__):
+        if step == number:
+            raise SystemExit
+        return original(self, rows, step, rate)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Step, "__call__", call)
+        with suppress(SystemExit):
+            yield
+            pytest.fail(f"the run did not come to step {number}")
+
+
+def died_in_step_8(folder: Path) -> Path:
+    """The folder of a run that left checkpoints at steps 3 and 6."""
+    with dying_at(8):
+        short_run(folder)
+    assert [path.stem for path in checkpoints(folder)] == ["step-000000003", "step-000000006"]
+    return folder
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def partly_frozen_model() -> LatentVariableModel:
+    torch.manual_seed(0)
+    model = vae()
+    model.encoder.net.requires_grad_(False)
+    return model

@@ -1,0 +1,78 @@
+"""A training run that other processes kill: `python training_process.py FOLDER WHAT [KILLS]`.
+
+WHAT is "run" (go on from the newest checkpoint to the end, then write the result), or "killed": fork runs one after
+the other, kill each at a random moment after it has written a checkpoint, then run to the end.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+from isthmus.files import write_tensors
+from isthmus.heads import BernoulliHead, GaussianHead
+from isthmus.model import Conditional, LatentVariableModel
+from isthmus.objectives import ELBO
+from isthmus.priors import StandardNormal
+from isthmus.training import Rows, Scaling, Schedule, Settings, fit
+from isthmus.training.checkpoint import checkpoints
+
+
+def train(folder: Path) -> None:
+    """A run that uses all that a checkpoint must hold; writes weights and history when it is done."""
+    pixels = torch.from_numpy(load_digits().data.astype(np.uint8))
+    torch.manual_seed(0)
+    encoder = Conditional(nn.Sequential(nn.Linear(64, 24), nn.BatchNorm1d(24), nn.ReLU()), GaussianHead(24, 4))
+    decoder = Conditional(nn.Sequential(nn.Linear(4, 24), nn.ReLU(), nn.Dropout(0.1)), BernoulliHead(24, 64))
+    model = LatentVariableModel(encoder, decoder, StandardNormal(4))
+    settings = Settings(
+        max_epochs=99, batch_size=32, learning_rate=2e-2, schedule=Schedule(warm_up=10), clip_norm=50.0,
+        average=0.8, patience=4, device="cpu", compile=False, seed=5, checkpoint_steps=3,
+    )  # fmt: skip
+    history = fit(
+        model, ELBO(warm_up=30), Rows(pixels[:300], weight=1.0 + torch.arange(300) % 3), settings,
+        scaling=Scaling(scale=16.0), validation=pixels[300:700], folder=folder, resume=True,
+    )  # fmt: skip
+    write_tensors(folder / "result", model.state_dict(), {"history": history})
+
+
+def killed(folder: Path, kills: int) -> None:
+    """Kill at random moments, many of them while a checkpoint is being written; print the steps that were reached."""
+    for _ in range(kills):
+        target = reached(folder) + 3 * random.randint(1, 80 // kills)
+        child = os.fork()
+        if not child:
+            train(folder)
+            os._exit(0)
+        while reached(folder) < target:
+            time.sleep(0.0005)
+        time.sleep(random.random() * 0.01)
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            raise SystemExit("the run was over before it was killed")
+        print(reached(folder), flush=True)
+    train(folder)
+
+
+def reached(folder: Path) -> int:
+    """The step of the newest checkpoint."""
+    found = checkpoints(folder)
+    return int(found[-1].stem.removeprefix("step-")) if found else 0
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if sys.argv[2] == "run":
+        train(Path(sys.argv[1]))
+    else:
+        killed(Path(sys.argv[1]), int(sys.argv[3]))
