@@ -12,7 +12,7 @@ from isthmus.data import load_data
 from isthmus.report.images import ImageStyle, compact, encode, grid, signed_tiles, tiles
 from isthmus.report.plots import error_histogram, latent_scatter, loss_parts, training_curves
 from isthmus.report.style import DARK, LIGHT, model_colours, png
-from isthmus.report.tables import explained_variance
+from isthmus.report.tables import explained_variance, row_heatmap
 from isthmus.report.view import DataView
 
 RNG = np.random.default_rng(0)
@@ -134,6 +134,13 @@ def test_explained_variance_is_that_of_its_definition():
     perfect, mean = x.copy(), np.broadcast_to(x.mean(axis=0), x.shape)
     np.testing.assert_allclose(explained_variance(x, perfect), [1, 1, np.nan])
     np.testing.assert_allclose(explained_variance(x, mean), [0, 0, np.nan], atol=1e-12)
+
+
+@pytest.mark.parametrize("n_features", [3, 40, 800])
+def test_cells_of_a_heatmap_are_seen_however_many_there_are(n_features):
+    with Image.open(io.BytesIO(png(row_heatmap(np.full((12, n_features), 2.5))))) as image:
+        accent = [int(LIGHT.models[0][i : i + 2], 16) for i in (1, 3, 5)]
+        assert (np.asarray(image.convert("RGB")) == accent).all(axis=-1).mean() > 0.5
 
 
 def test_the_last_model_has_the_accent():

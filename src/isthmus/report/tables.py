@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def feature_fit(shares: Mapping[str, np.ndarray], names: Sequence[str] | None = 
         for name, values in shares.items():
             axes.plot(np.sort(np.clip(values[np.isfinite(values)], 0, 1)), color=colours[name], linewidth=2, label=name)
         axes.set_ylim(-0.03, 1.03)
-        legend(axes, theme, loc="lower right")
+        legend(axes, theme, loc="upper left")
     return figure
 
 
@@ -60,8 +60,11 @@ def row_heatmap(rows: np.ndarray, theme: Theme = LIGHT, *, names: Sequence[str] 
     figure = new_figure(4.0, 2.4, theme)
     axes: Axes = figure.add_subplot()
     colours = LinearSegmentedColormap.from_list("signed", [theme.models[1], theme.tile, theme.models[0]])
-    axes.pcolormesh(rows[::-1], cmap=colours, vmin=-2.5, vmax=2.5, edgecolors=theme.surface, linewidth=0.4)
     n = rows.shape[1]
+    gap: dict[str, Any] = (
+        {"edgecolors": theme.surface, "linewidth": 0.4} if n <= 2 * NAMED_FEATURES else {}
+    )  # else it hid the cells
+    axes.pcolormesh(rows[::-1], cmap=colours, vmin=-2.5, vmax=2.5, **gap)
     polish(axes, theme, x="" if names is not None and n <= NAMED_FEATURES else f"{n:,} features", grid="")
     axes.spines["bottom"].set_visible(False)
     axes.set_yticks([])
