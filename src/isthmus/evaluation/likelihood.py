@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, kl_divergence
+from torch.nn.functional import softplus
 
 from ..distributions import Point
 from ..model import Batch, LatentVariableModel, Layer, Trace
@@ -81,11 +82,11 @@ def _rate(layer: Layer) -> Tensor:
     return rate.reshape(-1, rate.shape[-1]).mean(0)  # over samples, where there are any
 
 
-class _BinaryLikelihood(Distribution):
-    """Bernoullis that score nothing but zeros and ones, with one temporary tensor instead of four.
+class _LeanBernoulli(Distribution):
+    """Independent Bernoullis whose log-likelihood takes one temporary tensor instead of four.
 
     Between large matrix products memory traffic is what time goes into: this makes importance sampling of images a
-    fifth faster.
+    sixth faster.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -93,17 +94,15 @@ class _BinaryLikelihood(Distribution):
         super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log sigmoid(+-logit), summed."""
-        costs = self.logits * (1 - 2 * value)
-        return -torch.ops.aten.softplus.out(costs, out=costs).sum(-1)
+        """x l - log(1 + exp(l)), summed; x may be grey."""
+        return -softplus(self.logits).addcmul_(self.logits, value, value=-1).sum(-1)
 
 
 def _lean(trace: Trace) -> Trace:
-    """The same trace, with a likelihood that is quicker to compute where the data allow."""
-    p, x = trace.p, trace.batch.target
-    bernoulli = isinstance(p, Independent) and isinstance(p.base_dist, Bernoulli) and len(p.event_shape) == 1
-    if bernoulli and bool(((x == 0) | (x == 1)).all()):
-        return trace._replace(p=_BinaryLikelihood(p.base_dist.logits))
+    """The same trace, with the same likelihood in a quicker form if there is one."""
+    p = trace.p
+    if isinstance(p, Independent) and isinstance(p.base_dist, Bernoulli) and p.reinterpreted_batch_ndims == 1:
+        return trace._replace(p=_LeanBernoulli(p.base_dist.logits))
     return trace
 
 
