@@ -13,7 +13,7 @@ from torch import nn
 
 import isthmus
 from estimator_cases import QUICK, every_network, pixel_images
-from isthmus import VAE
+from isthmus import VAE, Autoencoder
 from isthmus.estimators.saved import Saved
 from isthmus.nets import ConvDecoder, ConvEncoder
 from isthmus.objectives import ELBO, Objective
@@ -55,6 +55,13 @@ def test_own_modules(make, own, images):
     again = clone(model)
     assert again.encoder is not encoder
     np.testing.assert_array_equal(again.fit(images).transform(images), model.transform(images))
+
+
+def test_only_training_counts_in_batch_statistics(images):
+    """Finding out how wide an own network is must not be a batch of zeros to it."""
+    encoder, _ = convolutions()
+    model = Autoencoder(2, encoder=encoder, **QUICK | {"max_epochs": 3, "batch_size": 50}).fit(images)
+    assert model.model_.encoder.net.own[2].num_batches_tracked == 3 * 2
 
 
 def test_a_convolutional_decoder_s_pixels_share_their_weights(images):
