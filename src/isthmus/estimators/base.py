@@ -96,7 +96,11 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return math.log(self.scaling_.scale / (PIXEL_LEVELS if self.pixels_ else 1.0))
 
     def to_tensor(self, X: Any) -> Tensor:
-        """Validated rows in the model's units, (n, F) float32."""
+        """Validated rows in the model's units, (n, F) float32.
+
+        Raises:
+            ValueError: rows of another shape, out of range, or too far from those at fit for float32.
+        """
         check_is_fitted(self)
         return self._scaled(self._rows(X))
 
@@ -146,12 +150,32 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """A score of each row, higher for rows that the model knows better, (n,)."""
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """Encode rows and decode them again: what the code keeps of them, in the units and the shape of the data."""
+        """Encode rows and decode them again: what the code keeps of them.
+
+        Args:
+            X: rows as at fit, (n, features) or images.
+
+        Returns:
+            Rows in the units and the shape of the data, (n, *feature_shape_).
+
+        Raises:
+            ValueError: rows of another shape or out of range.
+        """
         check_is_fitted(self)
         return self.inverse_transform(self._codes(self._rows(X)))
 
     def squared_error(self, X: Any) -> np.ndarray:
-        """Squared error of each row's reconstruction, summed over its features, in squared units of the data, (n,)."""
+        """Squared error of each row's reconstruction, summed over its features.
+
+        Args:
+            X: rows as at fit, (n, features) or images.
+
+        Returns:
+            Errors in squared units of the data (pixels in [0, 1]), (n,).
+
+        Raises:
+            ValueError: rows of another shape or out of range.
+        """
         check_is_fitted(self)
         rows = self._rows(X)
         return np.square(self.data_units(rows) - self.data_units(self.inverse_transform(self._codes(rows)))).sum(axis=1)

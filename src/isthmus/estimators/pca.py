@@ -97,19 +97,45 @@ class PCA(LatentEstimator):
         return codes.numpy(), distance.numpy()
 
     def transform(self, X: Any) -> np.ndarray:
-        """Codes of rows, the same for a row in any batch, (n, n_components): float32 for float32 rows."""
+        """Codes of rows, W^T (x - mean): deterministic, and the same for a row in any batch.
+
+        Args:
+            X: rows as at fit, (n, features) or images.
+
+        Returns:
+            Codes, (n, n_components): float32 for float32 rows, else float64.
+
+        Raises:
+            ValueError: rows of another shape or out of range.
+        """
         check_is_fitted(self)
         rows = self._rows(X)
         return self._codes(rows).astype(np.float32 if rows.dtype == np.float32 else np.float64)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Rows decoded from codes (n, n_components), in the units and the shape of the data."""
+        """Decode codes.
+
+        Args:
+            Z: codes, (n, n_components).
+
+        Returns:
+            Rows in the units and the shape of the data, (n, *feature_shape_) float64.
+
+        Raises:
+            ValueError, TypeError: codes of another width, or not finite numbers.
+        """
         codes, components = torch.from_numpy(self._checked_codes(Z)).double(), torch.from_numpy(self.components_)
         (rows,) = map_rows(lambda z: z @ components, codes)
         return self._shaped((rows.numpy() + self.mean_) * self.scaling_.scale)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Exact log-density of each row under probabilistic PCA, in nats, (n,).
+        """Exact log-density of each row under probabilistic PCA.
+
+        Args:
+            X: rows as at fit, (n, features) or images.
+
+        Returns:
+            Nats, in units of the data (pixels in [0, 1]), (n,).
 
         Raises:
             ValueError: the data have no variance outside the components, or none along one, so that the density is

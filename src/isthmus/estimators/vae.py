@@ -70,7 +70,17 @@ class VAE(BaseAutoencoder):
         return ELBO(n_samples=self.n_samples, free_bits=self.free_bits, warm_up=self.kl_warm_up)
 
     def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of q(z|x) for rows, each (n, n_components)."""
+        """What the encoder says of the code of each row, q(z|x).
+
+        Args:
+            X: rows as at fit, (n, features) or images.
+
+        Returns:
+            Mean and standard deviation, each (n, n_components).
+
+        Raises:
+            ValueError: rows of another shape or out of range.
+        """
         x = self.to_tensor(X)
         encoder: Any = self.model_.encoder
 
