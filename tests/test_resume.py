@@ -27,6 +27,14 @@ SCRIPT = Path(__file__).with_name("training_process.py")
 posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and signals")
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Ctrl-C counts, also where the tests run in a shell's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def metrics(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 

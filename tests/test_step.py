@@ -111,13 +111,16 @@ def test_compiled_is_eager():
     """In one compiled run, as compiling is slow: the same numbers, the same failure, and nothing else is touched."""
     tracing, validates = torch._dynamo.config.trace_autograd_ops, Distribution._validate_args
     models, noise, results = {True: vae(), False: vae()}, torch.get_rng_state(), []
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     for compile, model in models.items():
         model.load_state_dict(weights(make("VAE").model))
-        model.encoder.net.append(counter := Counter())
+        model.encoder.net.extend([counter := Counter(), nn.Dropout(0.2)])
+        settings = Settings(max_epochs=99, batch_size=16, average=0.9, device="cpu", compile=compile)
         with pytest.raises(NonFiniteError, match="term 'ratio' at step 30;"):
-            fit(model, Wrong(30), binary(64).x, Settings(max_epochs=99, batch_size=16, device="cpu", compile=compile))
+            fit(model, Wrong(30), binary(70).x, settings, validation=binary(9).x)
         assert counter.seen == 30
         results.append(weights(model))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs + 1
     assert_same(*results, rtol=1e-5, atol=1e-6)
     assert torch._dynamo.config.trace_autograd_ops == tracing
     assert torch.equal(torch.get_rng_state(), noise)

@@ -179,9 +179,8 @@ def test_a_row_of_weight_two_is_the_row_twice(weight):
     settings = Settings(max_epochs=20, batch_size=9, learning_rate=1e-2, **EAGER)
     history = fit(one, Reconstruction(), Rows(x, weight=weight), settings)
     repeated = fit(other, Reconstruction(), x.repeat_interleave(repeats, 0), settings)
-    precision = 1e-12 if weight.is_floating_point() else 1e-6  # whole numbers become float32
-    assert [record["loss"] for record in history] == pytest.approx([r["loss"] for r in repeated], rel=precision)
-    assert_same(weights(one), weights(other), rtol=1e3 * precision, atol=precision)
+    assert [record["loss"] for record in history] == pytest.approx([r["loss"] for r in repeated], rel=1e-12)
+    assert_same(weights(one), weights(other), rtol=1e-9, atol=1e-11)
 
 
 def test_weights_count_in_validation():

@@ -52,14 +52,14 @@ class Wrong(Objective):
 
 
 class Counter(nn.Module):
-    """Counts in a buffer how often it ran, and changes nothing."""
+    """Counts in a buffer how often it ran in training, and changes nothing."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, x):
-        self.seen += 1
+        self.seen += self.training
         return x
 
 

@@ -72,6 +72,7 @@ def reached(folder: Path) -> int:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in a shell's background, which ignores it
     if sys.argv[2] == "run":
         train(Path(sys.argv[1]))
     else:

@@ -97,7 +97,9 @@ def checked_rows(data: Any, name: str, n_features: int | None = None) -> Rows:
             raise ValueError(f"Expected a {part} for each of {len(x)} rows of {name}, got {tuple(values.shape)}.")
         if values.is_floating_point() and not values.isfinite().all():
             raise ValueError(f"Expected finite {name}, got NaN or infinity in {part}; impute or drop those rows.")
-    return Rows(x, condition, None if weight is None else _checked_weight(weight, name))
+    if weight is not None:  # in double precision only where the rows are, as not every device has it
+        weight = _checked_weight(weight, name).to(torch.float64 if x.dtype == torch.float64 else torch.float32)
+    return Rows(x, condition, weight)
 
 
 def _tensor(data: Any, name: str) -> Tensor:
@@ -115,7 +117,7 @@ def _checked_weight(weight: Tensor, name: str) -> Tensor:
     if (weight < 0).any() or not (weight > 0).any():
         raise ValueError(f"Expected weights of {name} >= 0 with a positive sum, got others.")
     precise = weight.to("cpu", torch.float64)
-    return (precise / precise.mean()).to(weight.dtype if weight.is_floating_point() else torch.float32)
+    return precise / precise.mean()
 
 
 FINGERPRINT_ROWS = 1000

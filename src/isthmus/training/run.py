@@ -151,8 +151,9 @@ class Run:
             chunk = rows.take(index)
             seed_noise(self.settings.seed, -1 - i, step.device)
             with torch.autocast(step.device.type, torch.bfloat16, enabled=step.bf16):
-                loss = step.objective(step.model, chunk.batch(step.scaling, step.dtype))
-            total += float(loss.total(chunk.weight)) * len(index)
+                batch = chunk.batch(step.scaling, step.dtype)
+                loss = step.objective(step.model, batch)
+            total += float(loss.total(batch.weight)) * len(index)
         step.model.train()
         return total / len(rows.x)
 

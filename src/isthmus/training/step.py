@@ -116,8 +116,9 @@ class Step:
 
     def _forward(self, rows: Rows, number: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast(rows.x.device.type, torch.bfloat16, enabled=self.bf16):
-            loss = self.objective(self.model, rows.batch(self.scaling, self.dtype, number))
-        return loss.total(rows.weight), dict(loss.terms)
+            batch = rows.batch(self.scaling, self.dtype, number)
+            loss = self.objective(self.model, batch)
+        return loss.total(batch.weight), dict(loss.terms)
 
     def _graph(self, rows: Rows, number: Tensor, failed: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Loss and gradients, without touching the model but for its buffers: what is compiled."""
