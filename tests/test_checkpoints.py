@@ -23,6 +23,7 @@ from training_cases import (
     SETTINGS,
     Wrong,
     assert_same,
+    compiles,
     died_in_step_8,
     differ,
     dying_at,
@@ -95,6 +96,33 @@ def test_conditions_and_weights_go_on_as_well(tmp_path):
     with dying_at(7):
         go(tmp_path)
     result, resumed = go(tmp_path)
+    assert resumed == history
+    assert_same(result, expected)
+
+
+@compiles
+@pytest.mark.slow
+def test_a_compiled_run_goes_on_bit_for_bit(tmp_path):
+    """In a process that has never computed a KL, whose first call torch can not compile."""
+    expected, history = run(compile=True)
+    with dying_at(6):
+        run(tmp_path, compile=True)
+    torch.distributions.kl._KL_MEMOIZE.clear()
+    result, resumed = run(tmp_path, compile=True)
+    assert resumed == history
+    assert_same(result, expected)
+
+
+@pytest.mark.parametrize("number", [8, 11, 12, 14, 18])
+def test_patience_goes_on_where_it_was(tmp_path, monkeypatch, number):
+    """The lowest loss, its weights, and the epochs since: the best lies before the death, the end after it."""
+    losses = [3.0, 2.0, 2.5, 2.25, 2.75, 0.0]
+    monkeypatch.setattr(Run, "_validation_loss", lambda self, _: losses[len(self.state.history)])
+    expected, history = run(patience=3, max_epochs=6)
+    assert len(history) == 5
+    with dying_at(number):
+        run(tmp_path, patience=3, max_epochs=6)
+    result, resumed = run(tmp_path, patience=3, max_epochs=6)
     assert resumed == history
     assert_same(result, expected)
 

@@ -18,9 +18,7 @@ from isthmus.nets import MLP
 from isthmus.objectives import ELBO, Reconstruction
 from isthmus.training import NonFiniteError, Rows, Scaling, Settings, fit
 from isthmus.training.step import Adam, Step, seed_noise
-from training_cases import EAGER, Counter, Wrong, assert_same, differ, weights
-
-compiles = pytest.mark.filterwarnings("ignore:`torch:DeprecationWarning")  # its own, at the first compile
+from training_cases import EAGER, Counter, Wrong, assert_same, compiles, differ, weights
 
 
 # --- Adam ------------------------------------------------------------------------------------------

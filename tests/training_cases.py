@@ -20,6 +20,8 @@ from isthmus.training.step import Step
 
 EAGER = {"compile": False, "device": "cpu"}
 
+compiles = pytest.mark.filterwarnings("ignore:`torch:DeprecationWarning")  # its own, at the first compile
+
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
