@@ -20,7 +20,6 @@ from isthmus.training import NonFiniteError, Rows, Scaling, Settings, fit
 from isthmus.training.step import Adam, Step, seed_noise
 from training_cases import EAGER, Counter, Wrong, assert_same, compiles, differ, weights
 
-
 # --- Adam ------------------------------------------------------------------------------------------
 
 

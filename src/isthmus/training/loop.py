@@ -54,19 +54,21 @@ def fit(
         settings: how; see `Settings`.
         scaling: from the data to the model's units.
         validation: rows whose mean loss, on fixed noise, is measured after each epoch; needed for `patience`.
-        folder: where checkpoints and metrics.jsonl go; None writes nothing.
-        resume: go on from the newest checkpoint in `folder`, where there is one.
+        folder: where checkpoints and metrics.jsonl go, in place of those of an earlier run; None writes nothing.
+        resume: go on from the newest checkpoint in `folder`, where there is one: with the same data, model, objective
+            and settings, of which only max_epochs, device, compile and checkpoint times may change.
         progress: show a bar, or lines where there is no terminal.
         title: its title.
 
     Returns:
         One record an epoch: epoch, step, seconds, rows_per_second, learning_rate, loss and its terms in nats,
-        gradient_norm, and validation where there is any.
+        gradient_norm, and validation where there is any. None stands for what was not finite.
 
     Raises:
         ValueError, TypeError: bad data or settings, or an objective that does not fit the model.
+        UnreadableFile: a checkpoint that is damaged, or of another run; the model is left alone.
         NonFiniteError: a loss or gradient became NaN or infinite; the model holds the last good weights.
-        Interrupted: Ctrl-C, after the step was finished and saved.
+        Interrupted: Ctrl-C, after the step was finished and saved; the model holds the weights of that step.
 
     Example:
         >>> from isthmus.heads import BernoulliHead, GaussianHead
