@@ -18,6 +18,7 @@ from isthmus.objectives import ELBO
 from isthmus.priors import StandardNormal
 from isthmus.training import Interrupted, Rows, Scaling, Settings
 from isthmus.training.loop import _prepare
+from isthmus.training.memory import keep_freed_memory
 from isthmus.training.progress import Progress
 from isthmus.training.step import Adam
 from measure import interleaved, mnist_pixels, ratio, write
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=200, help="steps a contestant makes in a round")
     arguments = parser.parse_args()
+    keep_freed_memory()  # as `fit` does, for the limit as well
     pixels, results = mnist_pixels(), {}
     for precision, dtype, aim in (("fp32", torch.float32, 0.90), ("bf16", torch.bfloat16, 0.75)):
         contestants = {"fit": training(pixels, precision, arguments.steps), "limit": limit(dtype, arguments.steps)}

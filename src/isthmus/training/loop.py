@@ -16,6 +16,7 @@ from ..model import LatentVariableModel
 from ..objectives import Objective
 from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_checkpoints
 from .interrupts import interrupts
+from .memory import keep_freed_memory
 from .progress import Progress
 from .rows import Rows, Scaling, checked_rows, fingerprint
 from .run import Run, steps_per_epoch
@@ -85,6 +86,7 @@ def fit(
     """
     settings = settings or Settings()
     device = settings.resolve_device()
+    keep_freed_memory()
     rows = checked_rows(data, "data")
     held_out = None if validation is None else checked_rows(validation, "validation", rows.x.shape[1])
     scaling = scaling or Scaling()
