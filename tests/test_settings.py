@@ -222,7 +222,8 @@ def test_memory_does_not_grow_with_the_steps(monkeypatch):
 
     monkeypatch.setattr(Step, "__call__", spy)
     fit(vae(), ELBO(), binary(60).x, Settings(max_epochs=26, batch_size=1, average=0.9, **EAGER))
-    assert counts[100] == counts[1510] > 0
+    # Fewer is no growth: what tests before this one left behind may go meanwhile.
+    assert 0 < counts[1510] <= counts[100]
 
 
 def test_a_model_is_let_go_after_training():

@@ -104,8 +104,9 @@ def trained(name: str, **settings) -> dict[str, torch.Tensor]:
 
 
 @compiles
-def test_compiled_is_eager():
+def test_compiled_is_eager(monkeypatch):
     """In one compiled run, as compiling is slow: the same numbers, the same failure, and nothing else is touched."""
+    monkeypatch.setattr(Distribution, "_validate_args", True)  # tests that compile by themselves switch it off
     tracing, validates = torch._dynamo.config.trace_autograd_ops, Distribution._validate_args
     models, noise, results = {True: vae(), False: vae()}, torch.get_rng_state(), []
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
