@@ -45,7 +45,8 @@ def choose_likelihood(name: str, rows: np.ndarray, real: str) -> str:
     """Resolve "auto" for some rows: Bernoulli for uint8 and [0, 1], else the Gaussian named `real`."""
     if name != "auto":
         return name
-    return "bernoulli" if rows.dtype == np.uint8 or (rows.min() >= 0 and rows.max() <= 1) else real
+    levels = rows.dtype == np.uint8 or (rows.min() >= -TOLERANCE and rows.max() <= 1 + TOLERANCE)
+    return "bernoulli" if levels else real
 
 
 def choose_scaling(name: str, rows: np.ndarray, weight: np.ndarray | None = None) -> Scaling:
