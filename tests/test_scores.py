@@ -155,6 +155,19 @@ def test_pca_is_scikit_learn_s(n_components, n, offset):
     np.testing.assert_allclose(np.abs(ours.transform(X)), np.abs(theirs.transform(X)), atol=unit)
     if n > 6:
         np.testing.assert_allclose(ours.score_samples(X), theirs.score_samples(X), rtol=unit)
+        np.testing.assert_allclose(ours.noise_variance_, theirs.noise_variance_, rtol=unit, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 120])
+def test_no_other_noise_makes_pca_more_likely(n):
+    """Eq. 8 of Tipping and Bishop is a maximum, also of fewer rows than features."""
+    X = real_table()[:n]
+    pca = PCA(2).fit(X)
+    X = pca.mean_ + (X - pca.mean_) * math.sqrt(n / (n - 1))  # covariances count n - 1: here they are the rows' own
+    best, noise = pca.score(X), pca.noise_variance_
+    for factor in (0.8, 0.95, 1.05, 1.25):
+        pca.noise_variance_ = factor * noise
+        assert pca.score(X) < best
 
 
 def test_pca_of_all_components_is_the_gaussian_of_the_data(table):
@@ -201,6 +214,7 @@ def test_auto_is_bernoulli_in_0_to_1_and_gaussian_elsewhere(table, images):
         (images, ["bernoulli"] * 2),
         (images / 255, ["bernoulli"] * 2),
         (images > 100, ["bernoulli"] * 2),
+        (np.clip(table, 0, np.nextafter(1, 2)), ["bernoulli"] * 2),  # as MinMaxScaler rounds
         (table, ["fixed_gaussian", "gaussian"]),
     ):
         settings = QUICK | {"max_epochs": 1}

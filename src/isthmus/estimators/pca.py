@@ -34,7 +34,7 @@ class PCA(LatentEstimator):
         mean_: of the features, (F,), in data units (pixels in [0, 1]).
         components_: W, orthonormal rows, (n_components, F).
         explained_variance_: eigenvalues of the covariance, (n_components,).
-        noise_variance_: mean of the eigenvalues left out, 0 where none is.
+        noise_variance_: mean of the F - n_components eigenvalues left out, zeros among them; 0 where none is.
 
     References:
         Tipping, Bishop (1999). Probabilistic principal component analysis. JRSS B 61, eq. 8.
@@ -79,7 +79,12 @@ class PCA(LatentEstimator):
         fitted = decomposition.PCA(int(self.n_components), svd_solver=solver).fit(data - mean)
         self.mean_, self.components_ = mean + fitted.mean_, np.ascontiguousarray(fitted.components_)
         self.explained_variance_ = np.maximum(fitted.explained_variance_, 0)
-        self.noise_variance_ = max(0.0, float(fitted.noise_variance_))
+        # Over all F - k directions left out, zeros included: scikit-learn counts min(n, F) - k, and so has another
+        # density where there are fewer rows than features. From what is left of the rows, as differences of large
+        # sums would not be 0 where they should.
+        n_outside = n_features - len(self.components_)
+        left_out = float(self._project(rows)[1].sum()) / (n - 1)
+        self.noise_variance_ = left_out / n_outside if n_outside else 0.0
         return self
 
     def _codes(self, rows: np.ndarray) -> np.ndarray:
