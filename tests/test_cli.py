@@ -158,6 +158,56 @@ def test_bad_files_end_with_code_1_and_words(tmp_path, content, words, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_columns_are_matched_by_name_and_a_file_is_measured_whole(table, tmp_path, capsys):
+    out, rows = tmp_path / "pca", np.loadtxt(table, delimiter=",", skiprows=1)
+    assert run("train", "pca", "--data", table, "--out", out, "--no-report") == 0
+    swapped = tmp_path / "swapped.csv"
+    np.savetxt(swapped, rows[:, [1, 0, 2]], delimiter=",", header="b,a,c", comments="")
+    assert run("encode", out, "--data", swapped, "--out", tmp_path / "codes.npy") == 0
+    np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), isthmus.load(out).transform(rows), rtol=1e-7)
+    renamed = tmp_path / "renamed.csv"
+    np.savetxt(renamed, rows, delimiter=",", header="a,b,zz", comments="")
+    capsys.readouterr()
+    assert run("encode", out, "--data", renamed) == 1
+    assert "zz" in capsys.readouterr().err
+    assert run("evaluate", out, "--data", swapped, "--json") == 0
+    found = capsys.readouterr()
+    assert "40 rows" in found.err
+    error = json.loads(found.out)["measures"]["squared_error"]["value"]
+    assert error == pytest.approx(isthmus.load(out).squared_error(rows).mean(), rel=1e-7)
+
+
+def test_the_label_of_training_is_left_out_of_other_files(tmp_path):
+    rows = ["a,b,c,kind", *(f"{i},{i % 3},{i % 5},{'xy'[i % 2]}" for i in range(40))]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    out = tmp_path / "pca"
+    assert run("train", "pca", "--data", tmp_path / "t.csv", "--label", "kind", "--out", out, "--no-report") == 0
+    assert run("encode", out, "--data", tmp_path / "t.csv", "--out", tmp_path / "codes.npy") == 0
+    (tmp_path / "u.csv").write_text("\n".join(row.rsplit(",", 1)[0] for row in rows))
+    assert run("encode", out, "--data", tmp_path / "u.csv", "--out", tmp_path / "others.npy") == 0
+    assert np.array_equal(np.load(tmp_path / "codes.npy"), np.load(tmp_path / "others.npy"))
+
+
+def test_a_resumed_run_keeps_what_it_is(tmp_path, capsys):
+    out = tmp_path / "vae"
+    assert run("train", "vae", "--out", out, "--no-report", *SMALL) == 0
+    for wrong in (["pca"], ["vae", "--learning-rate", "5"], ["vae", "--data", "mnist"]):
+        assert run("train", *wrong, "--resume", "--out", out, "--no-report") == 2
+    assert run("train", "vae", "--max-epochs", "4", "--resume", "--out", out, "--no-report") == 0
+    assert len(isthmus.load(out).history_) == 4
+    assert run("train", "--resume", "--out", tmp_path / "nothing") == 1
+    assert "without --resume" in capsys.readouterr().err
+
+
+def test_a_replaced_run_leaves_nothing_of_the_old_one(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run("train", "vae", "--out", out, "--no-report", *SMALL) == 0
+    wrong = ("--learning-rate", "1e30", "--likelihood", "fixed_gaussian")
+    assert run("train", "autoencoder", "--overwrite", "--out", out, "--no-report", *wrong) == 3
+    assert run("evaluate", out) == 1
+    assert "--resume" in capsys.readouterr().err
+
+
 def test_a_missing_run_and_a_wrong_ending_are_said(tmp_path, trained, capsys):
     assert run("evaluate", tmp_path / "nothing") == 1
     assert run("encode", trained, "--out", tmp_path / "codes.xls") == 2

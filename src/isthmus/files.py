@@ -47,6 +47,9 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # of the file that was asked for, not of the temporary one
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -80,8 +83,9 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         UnreadableFile: missing, not JSON, not an object, or of a newer format.
     """
+    data = _read_bytes(path)
     try:
-        value = json.loads(_read_bytes(path))
+        value = json.loads(data)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or an integer of thousands of digits
         raise UnreadableFile(
             f"Expected JSON in {path}, got something else ({error}); the file is torn or foreign."

@@ -83,7 +83,8 @@ class Trace(NamedTuple):
 def _activations(net: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
     """Output of each block of a net; the last one is its features."""
     outputs = []
-    for block in net if isinstance(net, nn.Sequential) else (net,):
+    plain = isinstance(net, nn.Sequential) and type(net).forward is nn.Sequential.forward
+    for block in net if plain else (net,):  # type: ignore[union-attr]
         outputs.append(x := block(x))
     return tuple(outputs) or (x,)
 

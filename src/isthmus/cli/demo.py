@@ -12,7 +12,7 @@ from ..estimators import PCA, VAE, Autoencoder
 from ..evaluation import Evaluation
 from ..files import FORMAT, write_json
 from .options import parse, print_result, say
-from .train import train_model
+from .train import data_note, train_model
 
 __all__ = ["DemoOptions", "run"]
 
@@ -45,7 +45,7 @@ def run(arguments: list[str]) -> None:
 
     options, began = parse(DemoOptions, arguments, "demo"), time.monotonic()
     data = load_data(options.data, label=options.label)
-    note = {"source": options.data, "label": options.label, "split": data.split}
+    note = data_note(options.data, options.label, data)
     steps_an_epoch = -(-len(data.x_train) // 128)
     epochs = options.epochs or max(1, round(STEPS / steps_an_epoch))
     networks: dict[str, Any] = {

@@ -8,8 +8,7 @@ from typing import Literal
 
 import tyro
 
-from ..estimators import load
-from .options import parse, print_result, run_data, write_array
+from .options import load_run, parse, print_result, run_data, write_array
 
 __all__ = ["EncodeOptions", "run"]
 
@@ -35,7 +34,7 @@ class EncodeOptions:
 def run(arguments: list[str]) -> None:
     """Parse and encode."""
     options = parse(EncodeOptions, arguments, "encode")
-    estimator = load(options.run)
+    estimator = load_run(options.run)
     X, _ = run_data(options.run, options.data, options.label, split=options.part != "all").part(options.part)
     codes = estimator.transform(X)
     write_array(options.out, codes, "code")

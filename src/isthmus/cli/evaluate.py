@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ..estimators import load
-from .options import parse, print_result, run_data, say
+from .options import load_run, parse, print_result, run_data, say
 from .train import measure
 
 __all__ = ["EvaluateOptions", "run"]
@@ -25,8 +24,8 @@ class EvaluateOptions:
     """File or named set; the run's own data if not given."""
     label: str | None = None
     """Column of a .csv file with labels, for the accuracy of probes."""
-    part: Literal["test", "train", "all"] = "test"
-    """Part of the data to measure on."""
+    part: Literal["test", "train", "all"] | None = None
+    """Part of the data to measure on; all of a file named with --data, else the test rows, if not given."""
     importance_samples: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 0
     """Samples for the importance-weighted log-likelihood; 0 leaves it out. Published tables use 5,000."""
     json: bool = False
@@ -36,7 +35,9 @@ class EvaluateOptions:
 def run(arguments: list[str]) -> None:
     """Parse and measure."""
     options = parse(EvaluateOptions, arguments, "evaluate")
-    estimator, data = load(options.run), run_data(options.run, options.data, options.label)
-    say(f"{type(estimator).__name__}: measuring on {options.part} rows of {data.name}")
-    evaluation = measure(estimator, data, options.part, options.importance_samples)
+    part = options.part or ("test" if options.data is None else "all")
+    estimator = load_run(options.run)
+    data = run_data(options.run, options.data, options.label, split=part != "all")
+    say(f"{type(estimator).__name__}: measuring on {len(data.part(part)[0]):,} rows of {data.name} ({part})")
+    evaluation = measure(estimator, data, part, options.importance_samples)
     print_result(evaluation.to_dict(), options.json, evaluation.table())

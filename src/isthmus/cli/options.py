@@ -15,7 +15,7 @@ import numpy as np
 import tyro
 
 from ..data import DataSet, load_data
-from ..estimators import LatentEstimator
+from ..estimators import LatentEstimator, load
 from ..files import read_json, write_bytes
 from .main import UsageError, did_you_mean
 
@@ -23,6 +23,7 @@ __all__ = [
     "argument_help",
     "estimator_options",
     "find_model",
+    "load_run",
     "models",
     "parse",
     "print_result",
@@ -71,7 +72,7 @@ def estimator_options(kind: type[LatentEstimator]) -> list[tuple[str, Any, Any]]
     hints, helps, fields = typing.get_type_hints(kind), argument_help(kind), []
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         hint = _plain(hints[field.name])
-        if hint is not None:
+        if hint is not None and field.name != "verbose":  # who waits at a terminal sees progress in any case
             note = tyro.conf.arg(help=helps.get(field.name, ""))
             fields.append((field.name, Annotated[hint, note], dataclasses.field(default=field.default)))
     return fields
@@ -86,14 +87,56 @@ def _plain(hint: Any) -> Any:
     return typing.Union[tuple(kept)] if set(kept) - {type(None)} else None  # type: ignore[valid-type]  # noqa: UP007
 
 
+def load_run(run: Path) -> LatentEstimator:
+    """The trained model of a run folder.
+
+    Raises:
+        ValueError: there is none; says what to do.
+    """
+    if run.is_dir() and not (run / "model.safetensors").exists():
+        if (run / "config.json").exists():
+            raise ValueError(
+                f"Expected a finished run in {run}, got one that was stopped; go on with it by "
+                f"isthmus train --resume --out {run}"
+            )
+        inside = sorted(str(path.parent) for path in run.glob("*/model.safetensors"))
+        hint = f"; there are {', '.join(inside)}" if inside else ""
+        raise ValueError(f"Expected a run in {run}, got a folder without one{hint}.")
+    if not run.exists():
+        raise ValueError(f"Expected a run in {run}, got no such folder; isthmus train writes one.")
+    return load(run)
+
+
 def run_data(run: Path, source: str | None, label: str | None = None, *, split: bool = True) -> DataSet:
-    """The data named on the command line, or else those that the run was trained on."""
+    """The data named on the command line, or else those that the run was trained on.
+
+    Columns of a table are matched by their names to those of the training data; its label column is left out.
+
+    Raises:
+        ValueError: no data, or other columns.
+    """
+    config = read_json(run / "config.json") if (run / "config.json").exists() else {}
+    recorded, seed = config.get("data") or {}, 0 if split else None
     if source is None:
-        recorded = read_json(run / "config.json").get("data")
         if not recorded:
             raise ValueError(f"Expected data, got none, and {run} does not say what it was trained on; use --data.")
-        source, label = recorded["source"], recorded["label"]
-    return load_data(source, label=label, seed=0 if split else None)
+        return load_data(recorded["source"], label=recorded["label"], seed=seed)
+    if label is None and recorded.get("label") is not None and Path(source).suffix.lower() == ".csv":
+        try:
+            return _same_columns(load_data(source, label=recorded["label"], seed=seed), recorded)
+        except ValueError:  # a table without the label
+            pass
+    return _same_columns(load_data(source, label=label, seed=seed), recorded)
+
+
+def _same_columns(data: DataSet, recorded: dict[str, Any]) -> DataSet:
+    names, ours = recorded.get("feature_names"), data.feature_names
+    if not names or not ours or list(names) == list(ours):
+        return data
+    if sorted(names) != sorted(ours):
+        raise ValueError(f"Expected the columns {', '.join(names)}, as in training, got {', '.join(ours)}.")
+    order = [list(ours).index(name) for name in names]
+    return data._replace(x_train=data.x_train[:, order], x_test=data.x_test[:, order], feature_names=tuple(names))
 
 
 def write_array(path: Path, array: np.ndarray, column: str) -> None:
@@ -112,7 +155,9 @@ def write_array(path: Path, array: np.ndarray, column: str) -> None:
     elif path.suffix == ".csv":
         rows = array.reshape(len(array), -1)
         header = ",".join(f"{column}{i}" for i in range(rows.shape[1]))
-        np.savetxt(buffer, rows, delimiter=",", header=header, comments="", fmt="%.9g")
+        np.savetxt(
+            buffer, rows, delimiter=",", header=header, comments="", fmt="%.9g" if rows.dtype == np.float32 else "%.17g"
+        )
     else:
         raise UsageError(f"expected --out to end in .npy, .npz or .csv, got {str(path)!r}")
     write_bytes(path, buffer.getvalue())

@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from ..estimators import load
-from .options import parse, print_result, run_data, write_array
+from .options import load_run, parse, print_result, run_data, write_array
 
 __all__ = ["ReconstructOptions", "run"]
 
@@ -36,7 +35,7 @@ class ReconstructOptions:
 def run(arguments: list[str]) -> None:
     """Parse and reconstruct."""
     options = parse(ReconstructOptions, arguments, "reconstruct")
-    estimator = load(options.run)
+    estimator = load_run(options.run)
     X, _ = run_data(options.run, options.data, options.label, split=options.part != "all").part(options.part)
     write_array(options.out, estimator.reconstruct(X), "feature")
     error = float(np.mean(estimator.squared_error(X)))

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ..estimators import Autoencoder, load
+from ..estimators import Autoencoder
 from .main import UsageError
-from .options import parse, print_result, run_data, say, write_array
+from .options import load_run, parse, print_result, run_data, say, write_array
 
 __all__ = ["SampleOptions", "run"]
 
@@ -38,7 +38,7 @@ def run(arguments: list[str]) -> None:
     options = parse(SampleOptions, arguments, "sample")
     if options.n < 1:
         raise UsageError(f"expected --n of at least 1, got {options.n}")
-    estimator = load(options.run)
+    estimator = load_run(options.run)
     if options.prior != "none":
         if not isinstance(estimator, Autoencoder):
             raise UsageError(f"expected no --prior for {type(estimator).__name__}, which has its own")

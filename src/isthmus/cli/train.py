@@ -28,11 +28,12 @@ class TrainOptions:
     out: Path | None = None
     """Run folder; runs/MODEL if not given."""
     resume: bool = False
-    """Go on from the newest checkpoint in --out, with the data and the parameters of that run."""
+    """Go on from the newest checkpoint in --out, with the data and the parameters of that run; of those, only
+    --max-epochs, --device and --compile may be given anew."""
     overwrite: bool = False
     """Replace the run that is in --out."""
-    report: bool = True
-    """Write report.html and plots/."""
+    no_report: bool = False
+    """Leave out report.html and plots/."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -66,25 +67,49 @@ def run(arguments: list[str]) -> None:
     combined.__doc__ = (kind.__doc__ or "").split("\n\n")[0]
     options = parse(combined, rest, f"train {name}")
     out = options.out or Path("runs") / name
+    parameters: dict[str, Any] = {field: getattr(options, field) for field, _, _ in fields}
     if options.resume:
-        _resume(out, options)
+        changed = {name: value for name, value in parameters.items() if value != getattr(kind(), name)}
+        _resume(out, options, kind, changed)
         return
     if (out / "config.json").exists() and not options.overwrite:
         raise UsageError(f"{out} holds a run already; use --resume to go on with it, --overwrite, or another --out")
-    parameters: dict[str, Any] = {field: getattr(options, field) for field, _, _ in fields}
-    if "verbose" in parameters:
-        parameters["verbose"] = True  # who waits at a terminal wants to see it
+    if issubclass(kind, BaseAutoencoder):
+        parameters["verbose"] = True
         parameters["random_state"] = parameters["random_state"] or 0  # a run that is resumed needs its seed
     data = load_data(options.data, label=options.label)
-    note = {"source": options.data, "label": options.label, "split": data.split}
-    _train(kind(**parameters), data, note, out, options)
+    _train(kind(**parameters), data, data_note(options.data, options.label, data), out, options)
 
 
-def _resume(out: Path, options: TrainOptions) -> None:
+def data_note(source: str, label: str | None, data: DataSet) -> dict[str, Any]:
+    """What config.json says of the data: enough to read them again, and to match the columns of others."""
+    names = None if data.feature_names is None else list(data.feature_names)
+    return {"source": source, "label": label, "split": data.split, "feature_names": names}
+
+
+FREE = ("max_epochs", "device", "compile")
+"""Parameters that a resumed run may change."""
+
+
+def _resume(
+    out: Path, options: TrainOptions, kind: type[LatentEstimator] | None = None, changed: dict[str, Any] | None = None
+) -> None:
+    if not (out / "config.json").exists():
+        raise ValueError(f"Expected a run to resume in {out}, got none; start it without --resume.")
     config = read_json(out / "config.json")
     if config.get("kind") != "estimator" or not config.get("data"):
         raise ValueError(f"Expected a run of `isthmus train` in {out}, got another folder; use the --out of that run.")
     note, estimator = config["data"], LatentEstimator.from_configuration(config, out)
+    if kind is not None and type(estimator) is not kind:
+        raise UsageError(f"{out} holds a run of {type(estimator).__name__}, not of {kind.__name__}")
+    for name, value in (changed or {}).items():
+        if name in FREE:
+            estimator.set_params(**{name: value})
+        elif value != getattr(estimator, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"a resumed run keeps its --{option} {getattr(estimator, name)}; leave --{option} out")
+    if options.data != TrainOptions.data and options.data != note["source"]:
+        raise UsageError(f"a resumed run keeps its data, {note['source']}; leave --data out")
     _train(estimator, load_data(note["source"], label=note["label"]), note, out, options, resume=True)
 
 
@@ -98,7 +123,7 @@ def _train(
 ) -> None:
     name = type(estimator).__name__
     evaluation = train_model(estimator, data, note, out, resume)
-    if options.report:
+    if not options.no_report:
         from ..report import write_report  # matplotlib takes a second
 
         say(f"{name}: drawing the report")
@@ -111,6 +136,9 @@ def train_model(
     estimator: LatentEstimator, data: DataSet, note: dict[str, Any], out: Path, resume: bool = False
 ) -> Evaluation:
     """Train, save and measure one model into a run folder; returns its measures on the test rows."""
+    if not resume:
+        for stale in ("model.safetensors", "measures.json", "report.html"):  # of a run that this one replaces
+            (out / stale).unlink(missing_ok=True)
     write_json(
         out / "config.json", estimator.configuration() | {"data": note}
     )  # before anything, so that it can resume

@@ -90,7 +90,10 @@ class ELBO(Objective):
             else:
                 rate = rate + layer_rate(layer, self.kl)
         beta = self._beta(trace.batch.step, rate)
-        return Loss(distortion + beta * rate, beta * returned, {"distortion": distortion, "rate": rate})
+        terms = {"distortion": distortion, "rate": rate}
+        if self.free_bits:
+            terms["free_bits"] = torch.as_tensor(beta * returned, dtype=rate.dtype, device=rate.device)
+        return Loss(distortion + beta * rate, beta * returned, terms)
 
     def _beta(self, step: Tensor | None, like: Tensor) -> Tensor | float:
         if step is None or not self.warm_up:

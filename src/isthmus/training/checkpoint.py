@@ -179,7 +179,7 @@ def _numbered(tensors: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
 
 
 _FREE = {"max_epochs", "device", "compile", "checkpoint_seconds", "checkpoint_steps"}
-"""Settings that a resumed run may change: they don't decide what the next step does."""
+"""Settings that a resumed run may change: they don't decide what the next step does (but see `_check_run`)."""
 
 
 def _check_run(path: Path, saved: Mapping[str, Any], run: Mapping[str, Any]) -> None:
@@ -188,6 +188,13 @@ def _check_run(path: Path, saved: Mapping[str, Any], run: Mapping[str, Any]) -> 
     if differing:
         what = ", ".join(f"{name} {before.get(name)!r} (now {now[name]!r})" for name in sorted(differing))
         raise UnreadableFile(f"Expected the settings that {path} was trained with: {what}; resume with those.")
+    if now["max_epochs"] != before["max_epochs"] and now["schedule"]["shape"] != "constant":
+        warnings.warn(
+            f"The {now['schedule']['shape']} schedule spans the whole run: with {now['max_epochs']} epochs in place of "
+            f"{before['max_epochs']} the learning rate goes on from another place than it stopped at.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
     if run["model"] != saved["model"]:
         raise UnreadableFile(
             f"Expected the model that {path} was trained with, got other layers; resume with the same."

@@ -99,6 +99,7 @@ def fit(
         with (
             torch.enable_grad(),
             _forked_noise(device),
+            _threads(model, settings, device),
             interrupts() as interrupted,
         ):
             run = _prepare(model.to(device).train(), objective, settings, rows, held_out, scaling, folder, resume)
@@ -117,6 +118,9 @@ def _prepare(
 ) -> Run:  # fmt: skip
     """Put data and model together on the device, at the state to begin with."""
     device = settings.resolve_device()
+    if device.type == "mps":
+        held_out = None if held_out is None else held_out.without_float64(scaling)[0]
+        rows, scaling = rows.without_float64(scaling)
     steps = steps_per_epoch(len(rows.x), settings) * settings.max_epochs
     step = Step(
         model, objective, scaling.to(device), settings.seed,
@@ -144,6 +148,23 @@ def _start(folder: Path | None, resume: bool, step: Step, settings: Settings, ma
     remove_checkpoints(folder)  # of an earlier run in this folder
     (folder / "metrics.jsonl").unlink(missing_ok=True)
     return fresh
+
+
+SMALL_STEP = 20_000_000
+"""Multiplications of a forward pass below which one thread does a step as fast as several."""
+
+
+@contextmanager
+def _threads(model: LatentVariableModel, settings: Settings, device: torch.device) -> Iterator[None]:
+    """One CPU thread for small models: several wait for each other at every operation, on a busy machine for long."""
+    before = torch.get_num_threads()
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    if device.type == "cpu" and weights * settings.batch_size < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

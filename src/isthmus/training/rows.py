@@ -58,6 +58,13 @@ class Rows(NamedTuple):
         """The same on a device."""
         return self._each(lambda part: part.to(device))
 
+    def without_float64(self, scaling: Scaling) -> tuple[Rows, Scaling]:
+        """The same data for a device without float64 (mps): what needs it is scaled here, on the CPU."""
+        if self.x.dtype != torch.float64 and scaling.shift is None:
+            return self, scaling
+        rows = self._replace(x=scaling(self.x))
+        return rows._each(lambda part: part.float() if part.dtype == torch.float64 else part), Scaling()
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
         x, *others = self
         return Rows(change(x), *(None if part is None else change(part) for part in others))

@@ -110,7 +110,10 @@ class Run:
         state.step += 1
         if settings.average is not None:
             decay = min(settings.average, state.step / (state.step + 9))
-            torch._foreach_lerp_(state.average, self.step.adam.parameters, 1 - decay)  # type: ignore[attr-defined]
+            change = torch._foreach_sub(self.step.adam.parameters, state.average)  # type: ignore[attr-defined]
+            # Nothing moves after a failure, which on an accelerator is seen late.
+            torch._foreach_mul_(change, (1 - decay) * (1 - self.step.failed))  # type: ignore[attr-defined]
+            torch._foreach_add_(state.average, change)  # type: ignore[attr-defined]
         state.seconds = time.monotonic() - self.began
         shown.update(state.step, epoch, len(batch.x), statistics[0])
         return rate

@@ -131,7 +131,9 @@ class Step:
         if self.clip_norm is not None:
             factor = (self.clip_norm / (norm + 1e-12)).clamp(max=1.0)
             gradients = tuple(gradient * factor for gradient in gradients)
-        statistics = torch.stack([total.detach(), *(term.detach().mean() for term in terms.values()), norm])
+        statistics = torch.stack(
+            [total.detach(), *(_mean(term.detach(), rows.weight) for term in terms.values()), norm]
+        )
         failed = torch.maximum(failed, 1.0 - torch.isfinite(total.detach() + norm).float())
         for buffer, old in zip(self._buffers, before, strict=True):
             buffer.copy_(torch.where(failed > 0, old, buffer))
@@ -211,6 +213,11 @@ def seed_noise(seed: int, number: int, device: torch.device) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(value)
     elif device.type == "mps":
         torch.mps.manual_seed(value)
+
+
+def _mean(term: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of a term over examples, weighted as the loss is; a term of the whole batch is one number already."""
+    return (term if weight is None or term.dim() == 0 else term * weight).mean()
 
 
 def _trained(model: nn.Module) -> tuple[list[str], list[nn.Parameter]]:
