@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,6 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from estimator_cases import MAKE, QUICK, every_estimator, every_network, pixel_images, real_table
 from isthmus import VAE, Autoencoder
+from isthmus.training import Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +224,27 @@ def test_samples_are_functions_of_their_seed(make, table):
     assert not np.array_equal(model.sample(5, random_state=3), model.sample(5, random_state=4))
     if make is not MAKE["PCA"]:  # which has no seed of its own
         np.testing.assert_array_equal(model.sample(5), model.sample(5, random_state=0))
+
+
+@every_estimator
+def test_a_fit_that_is_refused_leaves_the_estimator_as_it_was(make, table, images, monkeypatch):
+    """Refused at the rows, or interrupted in the middle: fitted or not, it stays what it was."""
+    fitted, fresh = make(3).fit(table), make(3)
+    codes, facts = fitted.transform(table), fitted._facts()
+
+    def interrupted(*_, **__):
+        raise Interrupted
+
+    monkeypatch.setattr("isthmus.estimators.network.fit", interrupted)
+    monkeypatch.setattr("isthmus.estimators.pca.decomposition.PCA", interrupted)
+    for X, error in ((images * np.nan, ValueError), (images, Interrupted)):
+        for model in (fitted, fresh):
+            with pytest.raises(error):
+                model.fit(X)
+        with pytest.raises(NotFittedError):
+            fresh.transform(table)
+        np.testing.assert_array_equal(fitted.transform(table), codes)
+        assert fitted._facts() == facts
 
 
 def test_fitted_estimators_go_to_other_processes(table):

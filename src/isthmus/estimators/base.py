@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -44,6 +46,17 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     parameters_: dict[str, Any]
 
     # --- input at the border ----------------------------------------------------------------
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """A fit that is refused, fails or is interrupted leaves the estimator as it was, fitted or not."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
 
     def _begin_fit(self, X: Any) -> np.ndarray:
         """Check parameters and rows, and remember what they are."""

@@ -138,7 +138,13 @@ class BaseAutoencoder(BaseTrained):
         Raises:
             ValueError, TypeError: bad data or parameters, in words.
             NonFiniteError: a loss or gradient became NaN or infinite.
+            Interrupted: Ctrl-C. After any error the estimator is as it was before; with a folder, training can resume.
         """
+        with self._all_or_nothing():
+            self._fit(X, sample_weight, validation, folder, resume)
+        return self
+
+    def _fit(self, X: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool) -> None:
         rows = self._begin_fit(X)
         weight = None if sample_weight is None else _checked_weight(sample_weight, rows)
         self.likelihood_ = choose_likelihood(self.likelihood, rows, self.real_likelihood)
@@ -151,8 +157,7 @@ class BaseAutoencoder(BaseTrained):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = self._model(rows.shape[1])
-        if hasattr(self, "prior_"):  # fitted to the codes of an earlier model
-            del self.prior_
+        vars(self).pop("prior_", None)  # fitted to the codes of an earlier model
         self.history_ = fit(
             self.model_,
             objective,
@@ -166,7 +171,6 @@ class BaseAutoencoder(BaseTrained):
             title=type(self).__name__,
         )
         self.n_iter_ = len(self.history_)
-        return self
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -62,6 +62,11 @@ class PCA(LatentEstimator):
         Raises:
             ValueError, TypeError: bad data, fewer than two rows, or more components than rows or features.
         """
+        with self._all_or_nothing():
+            self._fit(X)
+        return self
+
+    def _fit(self, X: Any) -> None:
         rows = self._begin_fit(X)
         n, n_features = rows.shape
         if n < 2:
@@ -85,7 +90,6 @@ class PCA(LatentEstimator):
         n_outside = n_features - len(self.components_)
         left_out = float(self._project(rows)[1].sum()) / (n - 1)
         self.noise_variance_ = left_out / n_outside if n_outside else 0.0
-        return self
 
     def _codes(self, rows: np.ndarray) -> np.ndarray:
         return self._project(rows)[0]
