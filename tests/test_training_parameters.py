@@ -11,6 +11,7 @@ import torch
 from estimator_cases import QUICK, every_network, real_table
 from isthmus import VAE, Autoencoder
 from isthmus.evaluation.likelihood import bound
+from isthmus.files import UnreadableFile
 from isthmus.objectives import ELBO, Reconstruction
 from isthmus.training import Rows, Schedule, Settings
 
@@ -27,7 +28,7 @@ def test_settings_are_the_parameters(make):
         max_epochs=3, batch_size=7, learning_rate=0.5, schedule=Schedule("cosine", 4), clip_norm=2.0, average=0.9,
         patience=6, precision="bf16", device="cpu", compile=False, seed=11,
     )  # fmt: skip
-    assert make(schedule="stepwise")._settings(0).schedule == Schedule("stepwise", final=0.1)
+    assert make(schedule="stepwise")._settings(0).schedule == Schedule("stepwise")
     own = Schedule("stepwise", warm_up=3, milestones=(0.2,))
     assert make(schedule=own, warm_up=50)._settings(0).schedule is own
 
@@ -81,6 +82,19 @@ def test_a_resumed_run_is_the_same_run(make, tmp_path):
     resumed = make(max_epochs=4).fit(TABLE, folder=tmp_path, resume=True)
     np.testing.assert_array_equal(resumed.transform(TABLE), whole.transform(TABLE))
     assert [record["loss"] for record in resumed.history_] == [record["loss"] for record in whole.history_]
+
+
+@every_network
+def test_a_run_without_a_chosen_seed_resumes_with_its_own(make, tmp_path):
+    make(random_state=None, patience=9, max_epochs=2).fit(TABLE, folder=tmp_path, resume=True)  # none there: begins
+    first = make(random_state=None, patience=9, max_epochs=2).fit(TABLE, folder=tmp_path)
+    resumed = make(random_state=None, patience=9, max_epochs=3).fit(TABLE, folder=tmp_path, resume=True)
+    assert resumed.history_[:2] == first.history_
+    assert resumed.n_iter_ == 3
+    seed = resumed._seed(tmp_path)
+    assert seed != make(random_state=None)._seed(None)
+    with pytest.raises(UnreadableFile, match="seed"):
+        make(random_state=1, patience=9).fit(TABLE, folder=tmp_path, resume=True)
 
 
 def test_the_posterior_is_the_one_that_the_bound_counts():

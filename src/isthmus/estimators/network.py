@@ -13,13 +13,16 @@ import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
 
+from ..files import read_tensors
 from ..model import Conditional, LatentVariableModel
 from ..nets import MLP
 from ..objectives import Objective
 from ..training import Rows, Schedule, Settings, fit
+from ..training.checkpoint import checkpoints
 from .base import random_generator
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
 from .own_network import OwnNetwork
+from .parameters import fits
 from .trained import BaseTrained
 
 __all__ = ["BaseAutoencoder"]
@@ -130,7 +133,8 @@ class BaseAutoencoder(BaseTrained):
             sample_weight: how much each row counts, (n,).
             validation: rows whose loss is measured after each epoch.
             folder: where checkpoints and metrics go while training.
-            resume: go on from the newest checkpoint in `folder`, with the same data and parameters.
+            resume: go on from the newest checkpoint in `folder`, with the same data and parameters; random_state=None
+                takes the seed of that run.
 
         Returns:
             The estimator itself.
@@ -150,7 +154,7 @@ class BaseAutoencoder(BaseTrained):
         self.likelihood_ = choose_likelihood(self.likelihood, rows, self.real_likelihood)
         check_range(self.likelihood_, rows, self.pixels_)
         self.scaling_ = choose_scaling(self.likelihood_, rows, weight)
-        seed = int(random_generator(self.random_state).randint(2**31 - 1))
+        seed = self._seed(folder if resume else None)
         data = Rows(torch.from_numpy(rows), weight=None if weight is None else torch.from_numpy(weight))
         train, held_out = self._split(data, validation, seed)
         settings, objective = self._settings(seed), self._objective()
@@ -179,10 +183,18 @@ class BaseAutoencoder(BaseTrained):
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"Expected validation_fraction in (0, 1), got {self.validation_fraction}.")
 
+    def _seed(self, resumed: str | Path | None) -> int:
+        """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
+        if self.random_state is None and resumed is not None and (found := checkpoints(Path(resumed))):
+            seed = read_tensors(found[-1])[1].get("run", {}).get("settings", {}).get("seed")
+            if fits(seed, int):
+                return seed
+        return int(random_generator(self.random_state).randint(2**31 - 1))
+
     def _settings(self, seed: int) -> Settings:
         schedule = self.schedule
         if isinstance(schedule, str):
-            schedule = Schedule(schedule, self.warm_up, final=0.1 if schedule == "stepwise" else 0.0)
+            schedule = Schedule(schedule, self.warm_up)
         return Settings(
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
