@@ -17,6 +17,8 @@ from .representation import active_units, probe_accuracy
 
 __all__ = ["evaluate"]
 
+_DETERMINISTIC = "A deterministic code has no density, so there is no bound on log p(x); a VAE has one."
+
 
 def evaluate(
     estimator: Any,
@@ -48,7 +50,8 @@ def evaluate(
         Measures by name, and notes on those that there can't be.
 
     Raises:
-        ValueError: data that the estimator refuses, or labels of only one of X_train and y_train.
+        ValueError: data that the estimator refuses, labels of only one of X_train and y_train, or not one a row. Labels
+            that classifiers can't learn are a note.
 
     Example:
         >>> from isthmus.estimators import PCA
@@ -64,16 +67,15 @@ def evaluate(
     try:
         measures += _likelihood(estimator, X, n_importance_samples, seed)
     except NoDensityError as error:
-        notes.append(f"log_likelihood: none. {error}")
+        deterministic = getattr(estimator, "model_", None) is not None
+        notes.append(f"log_likelihood: none. {_DETERMINISTIC if deterministic else error}")
     if y is not None:
-        from sklearn.utils.multiclass import type_of_target
-
-        kind = type_of_target(np.asarray(y))
-        if kind in ("binary", "multiclass"):
-            train = None if X_train is None else (estimator.transform(X_train), np.asarray(y_train))
-            measures += _probes(train, (estimator.transform(X), np.asarray(y)))
-        else:
-            notes.append(f"probe accuracies: none. They need one class label a row, and y is {kind}.")
+        train = None if X_train is None else _labelled(estimator, X_train, y_train)
+        test = _labelled(estimator, X, y)
+        try:
+            measures += list(_probes(train, test))
+        except ValueError as error:  # one class, too few rows, and whatever else a classifier can't learn
+            notes.append(f"probe accuracies: none. {error}")
     return Evaluation(tuple(measures), tuple(notes))
 
 
@@ -156,7 +158,19 @@ def _what_is_scored(kind: str, x: Tensor) -> str:
 Labelled = tuple[np.ndarray, np.ndarray]  # codes (n, D) and labels (n,)
 
 
+def _labelled(estimator: Any, X: Any, y: Any) -> Labelled:
+    codes, labels = estimator.transform(X), np.asarray(y)
+    if len(labels) != len(codes):
+        raise ValueError(f"Expected one label a row, got {len(labels)} labels and {len(codes)} rows.")
+    return codes, labels
+
+
 def _probes(train: Labelled | None, test: Labelled) -> Iterator[Measure]:
+    from sklearn.utils.multiclass import type_of_target
+
+    kind = type_of_target(test[1])
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(f"They need one class label a row, and y is {kind}.")
     where = ""
     if train is None:
         # One half, drawn at random: data often come sorted by class.
