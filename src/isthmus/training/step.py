@@ -125,9 +125,7 @@ class Step:
         before = [buffer.clone() for buffer in self._buffers]
         total, terms = self._forward(rows, number)
         gradients = torch.autograd.grad(total, self.parameters)
-        # Gradients that are not finite make their own norm so; one reduction serves check, clipping and log.
-        # (`dot` reads a gradient once, in 60 % of the time of a generated sum of squares.)
-        norm = torch.stack([torch.dot(g.reshape(-1), g.reshape(-1)) for g in gradients]).sum().sqrt()
+        norm = _norm(gradients)  # not finite where a gradient is not: it serves check, clipping and log
         if self.clip_norm is not None:
             factor = (self.clip_norm / (norm + 1e-12)).clamp(max=1.0)
             gradients = tuple(gradient * factor for gradient in gradients)
@@ -213,6 +211,14 @@ def seed_noise(seed: int, number: int, device: torch.device) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(value)
     elif device.type == "mps":
         torch.mps.manual_seed(value)
+
+
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    """Euclidean norm of all gradients together, each read once."""
+    if not torch.compiler.is_compiling():
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # type: ignore[attr-defined]
+    # One operation there; here the compiler's own sum of squares takes 1.7 times as long as a dot product.
+    return torch.stack([torch.dot(g.reshape(-1), g.reshape(-1)) for g in gradients]).sum().sqrt()
 
 
 def _mean(term: Tensor, weight: Tensor | None) -> Tensor:
