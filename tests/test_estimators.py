@@ -247,6 +247,18 @@ def test_a_fit_that_is_refused_leaves_the_estimator_as_it_was(make, table, image
         assert fitted._facts() == facts
 
 
+@every_network
+def test_no_dropout_in_a_model_that_somebody_set_to_train(make, table):
+    encoder, decoder = (torch.nn.Sequential(torch.nn.Linear(n, 8), torch.nn.Dropout(0.5)) for n in (6, 2))
+    model = make(encoder=encoder, decoder=decoder).fit(table)
+    methods = [model.transform, model.reconstruct, getattr(model, "posterior", model.transform)]
+    before = [method(table) for method in methods]
+    model.model_.train()
+    for method, expected in zip(methods, before, strict=True):
+        np.testing.assert_array_equal(method(table), expected)
+    assert model.model_.training  # as it was
+
+
 def test_fitted_estimators_go_to_other_processes(table):
     model = VAE(2, **QUICK).fit(table)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).transform(table), model.transform(table))

@@ -60,6 +60,13 @@ def test_the_curve_falls_with_the_loss_and_ignores_what_is_no_number():
     assert ElementTree.fromstring(loss_curve([{"loss": 1.0}] * 2)).find("polyline") is not None  # a flat line
 
 
+def test_a_loss_that_was_not_finite_is_told():
+    model = MAKE["VAE"]().fit(real_table())
+    model.history_ = [{"loss": 1.0}, {"loss": None}]
+    assert model._facts()["training loss"] == "not finite"
+    assert "not finite" in model._repr_html_()
+
+
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_the_curve_is_in_the_page_from_two_epochs_on(epochs):
     page = MAKE["VAE"](max_epochs=epochs).fit(real_table())._repr_html_()

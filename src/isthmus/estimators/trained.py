@@ -11,7 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ..evaluation.chunks import device_of, map_rows
+from ..evaluation.chunks import device_of, evaluating, map_rows
 from ..evaluation.likelihood import bound, importance_log_likelihood
 from ..model import Batch, LatentVariableModel
 from .base import LatentEstimator
@@ -49,7 +49,8 @@ class BaseTrained(LatentEstimator):
 
     def _codes(self, rows: np.ndarray) -> np.ndarray:
         encoder: Any = self.model_.encoder
-        (codes,) = map_rows(lambda x: encoder(x).mean, self._scaled(rows), device=device_of(self.model_))
+        with evaluating(self.model_):
+            (codes,) = map_rows(lambda x: encoder(x).mean, self._scaled(rows), device=device_of(self.model_))
         return codes.numpy()
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
@@ -66,7 +67,8 @@ class BaseTrained(LatentEstimator):
             ValueError, TypeError: codes of another width, or not finite numbers.
         """
         codes = torch.from_numpy(self._checked_codes(Z)).float()
-        (means,) = map_rows(lambda z: self.model_.decoder(z).mean, codes, device=device_of(self.model_))
+        with evaluating(self.model_):
+            (means,) = map_rows(lambda z: self.model_.decoder(z).mean, codes, device=device_of(self.model_))
         rows = self.scaling_.inverse(means.double())
         far_from_zero = self.scaling_.shift is not None and not self.pixels_
         return self._shaped((rows if far_from_zero else rows.float()).numpy())
@@ -163,7 +165,9 @@ class BaseTrained(LatentEstimator):
         weights = sum(parameter.numel() for parameter in self.model_.parameters())
         facts = super()._facts() | {"likelihood": self.likelihood_, "parameters": f"{weights:,}"}
         if self.history_:
-            facts |= {"epochs": str(len(self.history_)), "training loss": f"{self.history_[-1]['loss']:.2f} nats"}
+            loss = self.history_[-1]["loss"]  # None where it was not finite
+            facts |= {"epochs": str(len(self.history_))}
+            facts |= {"training loss": "not finite" if loss is None else f"{loss:.2f} nats"}
         return facts
 
     def _html_repr(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..evaluation.chunks import device_of, map_rows
+from ..evaluation.chunks import device_of, evaluating, map_rows
 from ..heads import GaussianHead
 from ..model import LatentVariableModel
 from ..objectives import ELBO, Objective
@@ -88,5 +88,6 @@ class VAE(BaseAutoencoder):
             q = encoder(x)
             return q.mean, q.stddev
 
-        mean, deviation = map_rows(moments, x, device=device_of(self.model_))
+        with evaluating(self.model_):
+            mean, deviation = map_rows(moments, x, device=device_of(self.model_))
         return mean.numpy(), deviation.numpy()
