@@ -217,11 +217,13 @@ class BaseAutoencoder(BaseTrained):
             return rows, Rows(torch.from_numpy(held_out))
         if self.patience is None:
             return rows, None
-        n = len(rows.x)
+        counts = np.ones(len(rows.x), bool) if rows.weight is None else rows.weight.numpy() > 0
+        n = int(counts.sum())  # a row of weight 0 would tell nothing of the loss
         n_held_out = max(1, round(self.validation_fraction * n))
         if n_held_out >= n:
             raise ValueError(f"Expected more rows to hold some out for patience, got {n}; use validation=.")
-        order = torch.from_numpy(np.random.RandomState(seed).permutation(n))
+        drawn = np.random.RandomState(seed).permutation(np.flatnonzero(counts))
+        order = torch.from_numpy(np.concatenate([drawn, np.flatnonzero(~counts)]))
         return rows.take(order[n_held_out:]), rows.take(order[:n_held_out])
 
 
