@@ -12,6 +12,7 @@ from sklearn import decomposition
 
 from estimator_cases import MAKE, QUICK, every_estimator, pixel_images, real_table
 from isthmus import PCA, VAE, Autoencoder
+from isthmus.estimators.code_prior import CodePrior
 from isthmus.estimators.likelihoods import choose_scaling
 from isthmus.evaluation import evaluate
 
@@ -128,6 +129,18 @@ def test_a_fitted_prior_has_the_codes_moments(kind, table):
     model.fit(table)  # the prior was one over another model's codes
     with pytest.raises(ValueError, match="fit_prior"):
         model.sample(3)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "mixture"])
+def test_a_fitted_prior_has_no_unit_of_its_own(kind):
+    """Codes far from zero, of sizes 1e-4 and 1e4, and one that never varies."""
+    codes = np.random.RandomState(0).standard_normal((400, 3)) * [1e-4, 1e4, 0] + [1, -1e5, 2]
+    prior = CodePrior.fit(codes, kind, 3)
+    drawn = prior.sample(20_000, np.random.RandomState(0))
+    np.testing.assert_allclose(drawn[:, :2].std(axis=0), codes[:, :2].std(axis=0), rtol=0.05)
+    np.testing.assert_allclose(np.corrcoef(drawn[:, :2].T), np.corrcoef(codes[:, :2].T), atol=0.03)
+    np.testing.assert_allclose(drawn.mean(axis=0), codes.mean(axis=0), rtol=0.01)
+    np.testing.assert_allclose(drawn[:, 2], 2, atol=1e-5)
 
 
 def test_a_vae_samples_from_its_prior_or_from_one_fitted_to_its_codes(table):

@@ -40,9 +40,11 @@ class CodePrior(NamedTuple):
                 f"Expected 1 <= n_mixture <= rows and at least 2 rows, got n_mixture={n_mixture} and {len(codes)} rows."
             )
         codes = codes.astype(np.float64)
-        scale = codes.std() or 1.0  # the mixture's guard against flat covariances is 1e-6, in units of the codes
-        mixture: Any = GaussianMixture(n_mixture, random_state=0).fit(codes / scale)
-        return cls(mixture.weights_, mixture.means_ * scale, mixture.covariances_ * scale**2)
+        # The mixture's guard against flat covariances is 1e-6, in units of the codes: each dimension in its own.
+        mean, scale = codes.mean(axis=0), codes.std(axis=0)
+        scale = np.where(scale > 0, scale, min(scale[scale > 0], default=1.0))
+        mixture: Any = GaussianMixture(n_mixture, random_state=0).fit((codes - mean) / scale)
+        return cls(mixture.weights_, mean + mixture.means_ * scale, mixture.covariances_ * np.outer(scale, scale))
 
     @classmethod
     def checked(cls, arrays: Mapping[str, np.ndarray], n_components: int) -> Self:
