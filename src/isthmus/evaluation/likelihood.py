@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, kl_divergence
+from torch.distributions import Bernoulli, Distribution, Independent
 from torch.nn.functional import softplus
 
 from ..distributions import Point
 from ..model import Batch, LatentVariableModel, Layer, Trace
+from ..objectives.elbo import layer_rate
 from .chunks import device_of, evaluating, map_rows
 from .mean import Mean
 from .noise import RowNoise, row_keys
@@ -69,17 +70,11 @@ class ImportanceEstimate(NamedTuple):
 
 
 def _rate(layer: Layer) -> Tensor:
-    """KL(q || p) of each example, (B,): exact where torch knows it, else estimated from the layer's samples."""
+    """KL(q || p) of each example, (B,): exact where torch knows it, else estimated; 0 where codes come from p."""
     q, z, prior = layer
     if prior is None or isinstance(q, Point):
         raise NoDensityError(_NO_DENSITY)
-    if q is prior:
-        return z.new_zeros(z.shape[-2])
-    try:
-        rate = kl_divergence(q, prior)
-    except NotImplementedError:
-        rate = q.log_prob(z) - prior.log_prob(z)
-    return rate.reshape(-1, rate.shape[-1]).mean(0)  # over samples, where there are any
+    return z.new_zeros(z.shape[-2]) if q is prior else layer_rate(layer)
 
 
 class _LeanBernoulli(Distribution):
