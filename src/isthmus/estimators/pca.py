@@ -108,6 +108,8 @@ class PCA(LatentEstimator):
     def transform(self, X: Any) -> np.ndarray:
         """Codes of rows, W^T (x - mean): deterministic, and the same for a row in any batch.
 
+        To the bit where the widths of layers, code and rows are multiples of 4, else to rounding (1e-6).
+
         Args:
             X: rows as at fit, (n, features) or images.
 

@@ -76,6 +76,8 @@ class BaseTrained(LatentEstimator):
     def score_samples(self, X: Any, n_importance_samples: int = 0) -> np.ndarray:
         """Score of each row, higher for rows that the model knows better; the same for a row in any batch.
 
+        To the bit where the widths of layers, code and rows are multiples of 4, else to rounding (1e-6).
+
         Models whose codes have a prior give a lower bound on log p(x), in nats and in units of the data. Grey pixels
         under a Bernoulli likelihood count as probabilities: their score compares models on the same data, but is no
         density of grey images. Deterministic codes have no likelihood: there it is minus the squared error.
