@@ -109,7 +109,8 @@ def test_a_fingerprint_is_cheap_and_sees_what_it_can():
     assert fingerprint(Rows(torch.zeros(1, 1)), Scaling()).startswith("scale 1.0, x (1, 1) float32, crc32")
 
 
-def test_another_environment_is_warned_of(stopped):
+def test_another_environment_is_warned_of(stopped, monkeypatch):
+    monkeypatch.setattr("isthmus.training.loop.SMALL_STEP", 0)  # below it there is one thread in any case
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:

@@ -204,7 +204,28 @@ def test_nothing_where_it_is_off(monkeypatch, stream):
     assert shown(monkeypatch, stream(), on=False) == ""
 
 
-# --- memory ----------------------------------------------------------------------------------------
+# --- threads and memory ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("small", "threads"), [(20_000_000, 1), (0, 2)])
+def test_small_models_train_on_one_thread(small, threads, monkeypatch):
+    """And the process has as many as before, afterwards."""
+    seen = set()
+
+    def spy(self, *arguments, original=Step.__call__):
+        seen.add(torch.get_num_threads())
+        return original(self, *arguments)
+
+    monkeypatch.setattr("isthmus.training.loop.SMALL_STEP", small)
+    monkeypatch.setattr(Step, "__call__", spy)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        fit(autoencoder(), Reconstruction(), binary(8).x, Settings(max_epochs=1, **EAGER))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {threads}
 
 
 def count_tensors() -> int:

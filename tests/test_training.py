@@ -284,3 +284,12 @@ def test_a_model_is_ready_for_use_after_training():
     fit(model, ELBO(), binary(8).x, Settings(max_epochs=1, **EAGER))
     assert not model.training
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+
+
+def test_devices_without_float64_get_rows_scaled_beforehand():
+    x = torch.tensor([[1e6, 2.0], [1e6 + 1, 4.0]], dtype=torch.float64)
+    scaling = Scaling(x.mean(0), 0.5)
+    rows, none = Rows(x, weight=torch.ones(2, dtype=torch.float64)).without_float64(scaling)
+    assert none == Scaling()
+    assert {rows.x.dtype, rows.weight.dtype} == {torch.float32}
+    assert torch.equal(none(rows.x), scaling(x))

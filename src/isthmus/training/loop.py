@@ -45,7 +45,8 @@ def fit(
     r"""Train a model for an objective, in place.
 
     Minimises :math:`\frac1n \sum_i w_i\,\mathrm{loss}(x_i)` plus the objective's batch terms with Adam. The order of
-    the rows and the noise are functions of the seed, the epoch and the step, so that a resumed run is the same run.
+    the rows and the noise are functions of the seed, the epoch and the step, so that a resumed run is the same run. On
+    Linux, the process keeps up to 256 MB of freed memory from then on (see `training.memory`).
 
     Args:
         model: what to train; it ends on the device of the settings.

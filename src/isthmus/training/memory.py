@@ -13,9 +13,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep up to 256 MB of freed memory in the process, and nothing else where there is no glibc.
 
     By default it hands blocks above 128 kB back to the kernel, and every step pays for the page faults of its
-    gradients and activations again: a third of the time of a VAE 784-512-20 (5.3 ms a step became 3.5 in bf16, 7.4
-    became 5.2 in fp32). The setting holds for the process; glibc comes to the same thresholds by itself once a
-    program frees a block of 32 MB.
+    gradients and activations again: a third of the time of a VAE 784-512-20 in bf16 (5.3 ms a step became 3.5). The
+    setting holds for the process; glibc comes to such thresholds by itself once a program frees a block of 32 MB.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
