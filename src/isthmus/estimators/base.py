@@ -54,8 +54,8 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         try:
             yield
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
     def _begin_fit(self, X: Any) -> np.ndarray:

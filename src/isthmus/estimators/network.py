@@ -161,7 +161,7 @@ class BaseAutoencoder(BaseTrained):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = self._model(rows.shape[1])
-        vars(self).pop("prior_", None)  # fitted to the codes of an earlier model
+        self.__dict__.pop("prior_", None)  # fitted to the codes of an earlier model
         self.history_ = fit(
             self.model_,
             objective,
