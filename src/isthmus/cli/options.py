@@ -9,7 +9,7 @@ import sys
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import tyro
@@ -20,6 +20,7 @@ from ..files import read_json, write_bytes
 from .main import UsageError, did_you_mean
 
 __all__ = [
+    "RowsOptions",
     "argument_help",
     "estimator_options",
     "find_model",
@@ -87,6 +88,27 @@ def _plain(hint: Any) -> Any:
     return typing.Union[tuple(kept)] if set(kept) - {type(None)} else None  # type: ignore[valid-type]  # noqa: UP007
 
 
+@dataclasses.dataclass(kw_only=True)
+class RowsOptions:
+    """What commands that write one row for each row of some data have in common."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that `isthmus train` wrote."""
+    data: str | None = None
+    """File or named set; the run's own data if not given."""
+    label: str | None = None
+    """Column of a .csv file that is a label and no feature."""
+    part: Literal["all", "train", "test"] = "all"
+    """Part of the data; "all" keeps a file's order."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def load(self) -> tuple[LatentEstimator, np.ndarray]:
+        """The run's model, and the rows that were asked for."""
+        data = run_data(self.run, self.data, self.label, split=self.part != "all")
+        return load_run(self.run), data.part(self.part)[0]
+
+
 def load_run(run: Path) -> LatentEstimator:
     """The trained model of a run folder.
 
@@ -123,10 +145,12 @@ def run_data(run: Path, source: str | None, label: str | None = None, *, split: 
         return load_data(recorded["source"], label=recorded["label"], seed=seed)
     if label is None and recorded.get("label") is not None and Path(source).suffix.lower() == ".csv":
         try:
-            return _same_columns(load_data(source, label=recorded["label"], seed=seed), recorded)
+            data = load_data(source, label=recorded["label"], seed=seed)
         except ValueError:  # a table without the label
-            pass
-    return _same_columns(load_data(source, label=label, seed=seed), recorded)
+            data = load_data(source, seed=seed)
+    else:
+        data = load_data(source, label=label, seed=seed)
+    return _same_columns(data, recorded)
 
 
 def _same_columns(data: DataSet, recorded: dict[str, Any]) -> DataSet:
