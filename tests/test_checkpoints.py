@@ -230,11 +230,11 @@ def test_metrics_are_one_whole_record_an_epoch_at_any_time(tmp_path, monkeypatch
         path = tmp_path / "metrics.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def call(self, rows, step, rate, original=Step.__call__):
+    def call(self, rows, step, rate, part=None, original=Step.__call__):
         counts.append(len(read()))
         if len(counts) == 11:
             raise SystemExit
-        return original(self, rows, step, rate)
+        return original(self, rows, step, rate, part)
 
     monkeypatch.setattr(running, "SECONDS_BETWEEN_METRICS", seconds)
     with monkeypatch.context() as patched:

@@ -21,6 +21,7 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 # Each part imports only parts from the rows above its own, and nothing else of Isthmus.
 ROWS = [
     ["files"],
+    ["processes"],
     ["distributions", "data"],
     ["nets", "heads", "priors", "corruption", "linear", "mixtures", "inference"],
     ["model"],

@@ -99,11 +99,11 @@ def test_ctrl_c_stops_after_the_step_saves_and_says_how_to_go_on(tmp_path, unint
 def at_step(monkeypatch, number: int, action) -> None:
     """Do something while a step runs, once."""
 
-    def call(self, rows, step, rate, original=Step.__call__):
+    def call(self, rows, step, rate, part=None, original=Step.__call__):
         if step == number:
             monkeypatch.undo()
             action()
-        return original(self, rows, step, rate)
+        return original(self, rows, step, rate, part)
 
     monkeypatch.setattr(Step, "__call__", call)
 

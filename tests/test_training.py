@@ -102,10 +102,10 @@ def test_pixels_stay_bytes_until_the_step_scales_them(monkeypatch):
     pixels = (binary(20).x * 255).to(torch.uint8)
     seen = []
 
-    def spy(self, rows, number, rate, original=Step.__call__):
+    def spy(self, rows, number, rate, part=None, original=Step.__call__):
         batch = rows.batch(self.scaling)
         seen.append((rows.x.dtype, batch.x.dtype, batch.x.max().item()))
-        return original(self, rows, number, rate)
+        return original(self, rows, number, rate, part)
 
     monkeypatch.setattr(Step, "__call__", spy)
     model, other = make("VAE").model, make("VAE").model
@@ -217,7 +217,7 @@ def spied(monkeypatch, name="VAE", **settings):
     """A run's weights after each step, those at its end, and its history."""
     steps = []
 
-    def spy(self, rows, number, rate, original=Step.__call__):
+    def spy(self, rows, number, rate, part=None, original=Step.__call__):
         result = original(self, rows, number, rate)
         steps.append(weights(self.model))
         return result

@@ -97,10 +97,10 @@ def short_run(
 def dying_at(number: int) -> Iterator[None]:
     """Runs in here die without a word, as if killed, when this step begins."""
 
-    def call(self, rows, step, rate, original=Step.__call__):
+    def call(self, rows, step, rate, part=None, original=Step.__call__):
         if step == number:
             raise SystemExit
-        return original(self, rows, step, rate)
+        return original(self, rows, step, rate, part)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Step, "__call__", call)

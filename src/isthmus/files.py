@@ -6,7 +6,8 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ __all__ = [
     "UnreadableFile",
     "read_json",
     "read_tensors",
+    "reading_only",
+    "remove",
     "remove_temporaries",
     "write_bytes",
     "write_json",
@@ -36,8 +39,30 @@ class UnreadableFile(ValueError):
     """A file that is missing, torn, foreign or of a newer format."""
 
 
+_writes = True
+
+
+@contextmanager
+def reading_only() -> Iterator[None]:
+    """In here this process writes and removes nothing: another one of the same run does."""
+    global _writes
+    before, _writes = _writes, False
+    try:
+        yield
+    finally:
+        _writes = before
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+    """Remove a file, if it is there."""
+    if _writes:
+        Path(path).unlink(missing_ok=True)
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Replace a file by `data`, whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+    if not _writes:
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
@@ -64,7 +89,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 def remove_temporaries(folder: str | os.PathLike[str]) -> None:
     """Remove what writers that were killed left in a folder. Nobody else may be writing into it."""
     for temporary in Path(folder).glob(f".*{TEMPORARY}"):
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from .distributions import reparameterise
+from .processes import batch_normal, batch_part, n_processes, rank
+
 __all__ = ["Batch", "Conditional", "LatentVariableModel", "Layer", "Sampler", "Trace", "draw"]
 
 Sampler = Callable[[Distribution, int], Tensor]
@@ -20,8 +23,18 @@ Sampler = Callable[[Distribution, int], Tensor]
 
 
 def draw(q: Distribution, n_samples: int) -> Tensor:
-    """K reparameterised samples from the global generator: the default `Sampler`."""
-    return q.rsample(torch.Size((n_samples,)))
+    """K reparameterised samples from the global generator, the same in any number of processes: the default `Sampler`.
+
+    Of posteriors that `isthmus.distributions.reparameterise` does not know, each process draws its own.
+    """
+    if batch_part() is None:
+        return q.rsample(torch.Size((n_samples,)))
+    shape = torch.Size((n_samples,)) + q.batch_shape + q.event_shape
+    noise = batch_normal(q.mean, shape, dim=-1 - len(q.event_shape))
+    try:
+        return reparameterise(q, noise)
+    except TypeError:  # other noise in each process, and all generators stay alike
+        return [q.rsample(torch.Size((n_samples,))) for _ in range(n_processes())][rank()]
 
 
 class Batch(NamedTuple):

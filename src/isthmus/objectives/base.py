@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol
 from torch import Tensor, nn
 
 from ..model import Batch, LatentVariableModel, Trace, draw
+from ..processes import batch_part
 
-__all__ = ["Loss", "Objective", "Penalised", "Penalty", "Wrapped"]
+__all__ = ["Loss", "Objective", "Penalised", "Penalty", "Wrapped", "share_of_mean"]
 
 
 class Loss(NamedTuple):
@@ -28,8 +29,24 @@ class Loss(NamedTuple):
     terms: Mapping[str, Tensor] = MappingProxyType({})
 
     def total(self, weight: Tensor | None = None) -> Tensor:
-        """What a step minimises: the (weighted) mean over examples plus the batch's own part, ()."""
-        return (self.value if weight is None else self.value * weight).mean() + self.batch
+        """What a step minimises: the (weighted) mean over examples plus the batch's own part, ().
+
+        Where several processes have a part of the batch each, this one's share: the shares add up to the whole.
+        """
+        part = batch_part()
+        return share_of_mean(self.value, weight) + (self.batch if part is None else self.batch / part.n_parts)
+
+
+def share_of_mean(term: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of a term over examples, weighted as the loss is, (); this process's share of it where there are several.
+
+    A term of the whole batch is one number already.
+    """
+    part = batch_part()
+    if term.dim() == 0:
+        return term if part is None else term / part.n_parts
+    weighted = term if weight is None else term * weight
+    return weighted.mean() if part is None else weighted.sum() / part.total
 
 
 class Penalty(Protocol):

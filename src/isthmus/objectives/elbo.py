@@ -11,6 +11,7 @@ from torch.distributions import Distribution, kl_divergence
 
 from ..distributions import Point, kl_per_dimension
 from ..model import Layer, Trace
+from ..processes import batch_mean
 from .base import Loss, Objective
 
 __all__ = ["ELBO", "evidence_minus_posterior_kl", "joint_plus_entropy", "reconstruction_minus_kl"]
@@ -85,7 +86,7 @@ class ELBO(Objective):
             if self.free_bits:
                 kl = _over_samples(kl_per_dimension(layer.q, _prior(layer)), 2)
                 weight = trace.batch.weight
-                mean = (kl if weight is None else kl * weight[:, None]).mean(0)
+                mean = batch_mean(kl if weight is None else kl * weight[:, None])
                 rate, returned = rate + kl.sum(-1), returned + (self.free_bits - mean).clamp(min=0).sum()
             else:
                 rate = rate + layer_rate(layer, self.kl)

@@ -122,7 +122,7 @@ def _prepare(
     if device.type == "mps":
         held_out = None if held_out is None else held_out.without_float64(scaling)[0]
         rows, scaling = rows.without_float64(scaling)
-    steps = steps_per_epoch(len(rows.x), settings) * settings.max_epochs
+    steps = steps_per_epoch(rows.n_rows, settings) * settings.max_epochs
     step = Step(
         model, objective, scaling.to(device), settings.seed,
         bf16=settings.resolve_precision(device) == "bf16",

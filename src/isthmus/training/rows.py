@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..model import Batch
+from ..processes import Part, own_part
 
 __all__ = ["Rows", "Scaling", "checked_rows", "epoch_order", "fingerprint", "mix"]
 
@@ -49,6 +50,18 @@ class Rows(NamedTuple):
     x: Tensor
     condition: Tensor | None = None
     weight: Tensor | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return len(self.x)
+
+    def batches(self, seed: int, epoch: int, size: int, first: int = 0) -> Iterator[tuple[Rows, Part]]:
+        """An epoch's batches from number `first` on: this process's rows of each, and which part of it they are."""
+        order = epoch_order(seed, epoch, self.n_rows).to(self.x.device)
+        for index in order.split(size)[first:]:
+            part = own_part(len(index))
+            yield self.take(index[part.rows]), part
 
     def take(self, index: Tensor) -> Rows:
         """The rows at these indices."""

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from ..files import write_text
+from ..processes import Part
 from .checkpoint import State, save_checkpoint
 from .interrupts import Interrupted
 from .progress import Progress
-from .rows import Rows, epoch_order
+from .rows import Rows
 from .settings import Settings
 from .step import Step, seed_noise
 
@@ -61,7 +62,7 @@ class Run:
     identity: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        self.per_epoch = steps_per_epoch(len(self.rows.x), self.settings)
+        self.per_epoch = steps_per_epoch(self.rows.n_rows, self.settings)
         self.total = self.per_epoch * self.settings.max_epochs
         self.check_every = 1 if self.step.device.type == "cpu" else CHECK_EVERY
         self.began = time.monotonic() - self.state.seconds
@@ -83,11 +84,10 @@ class Run:
         """
         while not self.finished:
             epoch, position = divmod(self.state.step, self.per_epoch)
-            order = epoch_order(self.settings.seed, epoch, len(self.rows.x)).to(self.step.device)
             epoch_began, done = time.monotonic(), 0
-            for index in order.split(self.settings.batch_size)[position:]:
-                rate = self._one_step(self.rows.take(index), epoch, shown)
-                done += len(index)
+            for batch, part in self.rows.batches(self.settings.seed, epoch, self.settings.batch_size, position):
+                rate = self._one_step(batch, part, epoch, shown)
+                done += part.total
                 if self.state.step % self.per_epoch == 0:
                     self._end_epoch(epoch, rate, done / max(time.monotonic() - epoch_began, 1e-9))
                 # Here, and not before the end of the epoch: a checkpoint holds whole steps and whole records.
@@ -97,16 +97,16 @@ class Run:
                 if self._checkpoint_due():
                     self.save()
 
-    def _one_step(self, batch: Rows, epoch: int, shown: Progress) -> float:
+    def _one_step(self, batch: Rows, part: Part, epoch: int, shown: Progress) -> float:
         state, settings = self.state, self.settings
         rate = settings.learning_rate * settings.schedule(state.step, self.total)
-        statistics = self.step(batch, state.step, rate)
+        statistics = self.step(batch, state.step, rate, part)
         if state.step % self.check_every == 0:
             self._check_failure()
         if state.sums is None:
             state.sums = torch.zeros_like(statistics)
-        state.sums.add_(statistics, alpha=len(batch.x))
-        state.examples += len(batch.x)
+        state.sums.add_(statistics, alpha=part.total)
+        state.examples += part.total
         state.step += 1
         if settings.average is not None:
             decay = min(settings.average, state.step / (state.step + 9))
@@ -115,7 +115,7 @@ class Run:
             torch._foreach_mul_(change, (1 - decay) * (1 - self.step.failed))  # type: ignore[attr-defined]
             torch._foreach_add_(state.average, change)  # type: ignore[attr-defined]
         state.seconds = time.monotonic() - self.began
-        shown.update(state.step, epoch, len(batch.x), statistics[0])
+        shown.update(state.step, epoch, part.total, statistics[0])
         return rate
 
     def _end_epoch(self, epoch: int, rate: float, speed: float) -> None:
@@ -211,8 +211,8 @@ class Run:
         if state.step > good:  # looked late: the epoch's sums hold the failure
             state.step, state.sums, state.examples = good, None, 0
         epoch, position = divmod(good, self.per_epoch)
-        index = epoch_order(self.settings.seed, epoch, len(self.rows.x))[position * size :][:size]
-        error = self.step.explain(self.rows.take(index.to(self.step.device)), good)
+        batch, part = next(self.rows.batches(self.settings.seed, epoch, size, position))
+        error = self.step.explain(batch, part, good)
         self.step.failed.zero_()
         self.save()
         raise error

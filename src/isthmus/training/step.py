@@ -17,14 +17,21 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from .. import processes
 from ..model import LatentVariableModel
 from ..objectives import Objective
+from ..objectives.base import share_of_mean
+from ..processes import Part, add_up, batch_part, n_processes, own_part, part_of_batch
 from .rows import Rows, Scaling, mix
 
 __all__ = ["Adam", "NonFiniteError", "Step", "seed_noise"]
 
 RESERVED = {"epoch", "step", "seconds", "rows_per_second", "learning_rate", "loss", "gradient_norm", "validation"}
 """Names in a run's records that are no objective's terms."""
+
+
+Outcome = tuple[Tensor, Tensor, tuple[Tensor, ...]]
+"""Statistics, whether the step failed, gradients."""
 
 
 class NonFiniteError(ArithmeticError):
@@ -68,12 +75,13 @@ class Step:
         seed: of the noise; step `number`'s noise is a function of (seed, number).
         bf16: autocast matrix products.
         clip_norm: largest gradient norm, or None.
-        full_size: rows of a full batch. Only those run compiled: another size would compile once more.
+        full_size: rows of a full batch, in all processes. Only those run compiled: another size would compile anew.
         compile: whether to.
 
     Attributes:
         names: names of what `statistics` holds: loss, the objective's terms, gradient norm.
         failed: 1 from the first non-finite loss or gradient on, 0-d; nothing is committed from there on.
+        flags: what a process wants all to know, such as that it was interrupted; after a step, what any of them wanted.
     """
 
     model: LatentVariableModel
@@ -92,27 +100,49 @@ class Step:
         self.device, self.dtype = self.parameters[0].device, self.parameters[0].dtype
         self.adam = Adam(self.parameters)
         self.failed = torch.zeros((), device=self.device)
+        self.flags = torch.zeros(2, device=self.device)
         self.number = torch.zeros((), dtype=torch.int64, device=self.device)
         self._buffers = list(self.model.buffers())
         self._compiled: Callable[..., Any] | None = None
 
-    def __call__(self, rows: Rows, number: int, learning_rate: float) -> Tensor:
-        """Train on some rows; returns the statistics named in `names`, (len(names),), on the device."""
-        statistics, failed, gradients = self._run(rows, number)
+    def __call__(self, rows: Rows, number: int, learning_rate: float, part: Part | None = None) -> Tensor:
+        """Train on this process's part of a batch; returns the statistics named in `names`, on the device."""
+        with part_of_batch(part or own_part(len(rows.x))):
+            statistics, failed, gradients = self._run(rows, number)
         self.failed.copy_(failed)
         self.adam.update(gradients, learning_rate, self.failed)
         return statistics
 
-    def _run(self, rows: Rows, number: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    def _run(self, rows: Rows, number: int) -> Outcome:
         self.number.fill_(number)
         if not self._checked:
             self._check(rows)  # one eager pass: it also fills kl_divergence's dispatch cache, which cannot be traced
         seed_noise(self.seed, number, self.device)
-        if not self.compile or len(rows.x) != self.full_size:
-            return self._graph(rows, self.number, self.failed)
+        if n_processes() == 1:
+            return self._maybe_compiled(self._whole, rows)
+        before = [buffer.clone() for buffer in self._buffers]
+        statistics, gradients = self._maybe_compiled(self._share, rows)
+        return self._check_and_clip(*self._add_up(statistics, gradients), self.failed, before)
+
+    def _maybe_compiled(self, graph: Callable[..., Any], rows: Rows) -> Any:
+        part = batch_part()
+        if not self.compile or (len(rows.x) if part is None else part.total) != self.full_size:
+            return graph(rows, self.number, self.failed)
         if self._compiled is None:
-            return self._first_compiled(rows, number)
+            return self._first_compiled(graph, rows)
         return self._compiled(rows, self.number, self.failed)
+
+    def _whole(self, rows: Rows, number: Tensor, failed: Tensor) -> Outcome:
+        """A whole step but for Adam, without touching the model but for its buffers."""
+        before = [buffer.clone() for buffer in self._buffers]
+        return self._check_and_clip(*self._share(rows, number), failed, before)
+
+    def _share(self, rows: Rows, number: Tensor, _: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Loss with its terms, and gradients, of this process's rows: what is compiled in any case."""
+        total, terms = self._forward(rows, number)
+        gradients = torch.autograd.grad(total, self.parameters)
+        means = [total.detach(), *(share_of_mean(term.detach(), rows.weight) for term in terms.values())]
+        return torch.stack(means), gradients
 
     def _forward(self, rows: Rows, number: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast(rows.x.device.type, torch.bfloat16, enabled=self.bf16):
@@ -120,29 +150,35 @@ class Step:
             loss = self.objective(self.model, batch)
         return loss.total(batch.weight), dict(loss.terms)
 
-    def _graph(self, rows: Rows, number: Tensor, failed: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Loss and gradients, without touching the model but for its buffers: what is compiled."""
-        before = [buffer.clone() for buffer in self._buffers]
-        total, terms = self._forward(rows, number)
-        gradients = torch.autograd.grad(total, self.parameters)
+    def _add_up(self, statistics: Tensor, gradients: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Sums over all processes, in one message; `flags` travel along."""
+        parts = [*gradients, statistics, self.flags]
+        sums = add_up(torch.cat([part.reshape(-1) for part in parts])).split([part.numel() for part in parts])
+        *gradients, statistics, flags = (whole.view_as(part).to(part.dtype) for whole, part in zip(sums, parts))
+        self.flags.copy_(flags)
+        return statistics, tuple(gradients)
+
+    def _check_and_clip(
+        self, statistics: Tensor, gradients: tuple[Tensor, ...], failed: Tensor, before: Sequence[Tensor]
+    ) -> Outcome:
+        """Gradients to commit, whether not to, and buffers as they were `before` in that case."""
         norm = _norm(gradients)  # not finite where a gradient is not: it serves check, clipping and log
         if self.clip_norm is not None:
             factor = (self.clip_norm / (norm + 1e-12)).clamp(max=1.0)
             gradients = tuple(gradient * factor for gradient in gradients)
-        statistics = torch.stack(
-            [total.detach(), *(_mean(term.detach(), rows.weight) for term in terms.values()), norm]
-        )
-        failed = torch.maximum(failed, 1.0 - torch.isfinite(total.detach() + norm).float())
+        failed = torch.maximum(failed, 1.0 - torch.isfinite(statistics[0] + norm).float())
         for buffer, old in zip(self._buffers, before, strict=True):
             buffer.copy_(torch.where(failed > 0, old, buffer))
-        return statistics, failed, gradients
+        return torch.cat([statistics, norm.reshape(1)]), failed, gradients
 
     def _check(self, rows: Rows) -> None:
         """Fail early and by name where the objective and the model don't fit."""
         seed_noise(self.seed, int(self.number), self.device)
+        sums = processes.n_sums
         with self._same_buffers():
             total, terms = self._forward(rows, self.number)
             gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
+        self.compile &= processes.n_sums == sums  # sums over processes in the middle of a graph are not traced
         unused = [name for name, gradient in zip(self.parameter_names, gradients, strict=True) if gradient is None]
         if unused:
             raise ValueError(
@@ -166,10 +202,10 @@ class Step:
         for buffer, old in zip(self._buffers, before, strict=True):
             buffer.copy_(old)
 
-    def _first_compiled(self, rows: Rows, number: int) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    def _first_compiled(self, graph: Callable[..., Any], rows: Rows) -> Any:
         """Compile and run; where no compiler is found, say so once and stay eager."""
         validate = Distribution._validate_args  # type: ignore[attr-defined]
-        self._compiled = _compile(self._graph)
+        self._compiled = _compile(graph)
         try:
             with torch._dynamo.config.patch(trace_autograd_ops=True):
                 return self._compiled(rows, self.number, self.failed)
@@ -182,16 +218,17 @@ class Step:
                 stacklevel=2,
             )
             self.compile = False
-            return self._run(rows, number)
+            seed_noise(self.seed, int(self.number), self.device)
+            return graph(rows, self.number, self.failed)
         finally:
             # torch.compile switches validation of distributions off for the whole process.
             Distribution.set_default_validate_args(validate)
 
-    def explain(self, rows: Rows, number: int) -> NonFiniteError:
+    def explain(self, rows: Rows, part: Part, number: int) -> NonFiniteError:
         """Run a failed step again, eagerly (its noise is a function of its number), and name what is not finite."""
         seed_noise(self.seed, number, self.device)
         self.number.fill_(number)
-        with self._same_buffers():
+        with self._same_buffers(), part_of_batch(part):
             total, terms = self._forward(rows, self.number)
             gradients = torch.autograd.grad(total, self.parameters)
         parts = {f"term {name!r}": term for name, term in terms.items()} | {"the loss": total}
@@ -219,11 +256,6 @@ def _norm(gradients: Sequence[Tensor]) -> Tensor:
         return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # type: ignore[attr-defined]
     # One operation there; here the compiler's own sum of squares takes 1.7 times as long as a dot product.
     return torch.stack([torch.dot(g.reshape(-1), g.reshape(-1)) for g in gradients]).sum().sqrt()
-
-
-def _mean(term: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of a term over examples, weighted as the loss is; a term of the whole batch is one number already."""
-    return (term if weight is None or term.dim() == 0 else term * weight).mean()
 
 
 def _trained(model: nn.Module) -> tuple[list[str], list[nn.Parameter]]:
