@@ -7,24 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data import load_data
 from ..estimators import PCA, VAE, Autoencoder
 from ..evaluation import Evaluation
 from ..files import FORMAT, write_json
+from .data_options import DataOptions
 from .options import parse, print_result, say
-from .train import data_note, train_model
+from .train import train_model
 
 __all__ = ["DemoOptions", "run"]
 
 
-@dataclass
-class DemoOptions:
+@dataclass(kw_only=True)
+class DemoOptions(DataOptions):
     """Train PCA, an autoencoder and a VAE with two-dimensional codes, measure them side by side, write a report."""
 
-    data: str = "digits"
-    """File (.npy, .npz, .csv) or named set (digits, mnist)."""
-    label: str | None = None
-    """Column of a .csv file with labels: they colour pictures and score codes, and are not trained on."""
     out: Path = Path("runs/demo")
     """Folder for the report and the three models; what a demo left there before is replaced."""
     epochs: int | None = None
@@ -44,8 +40,7 @@ def run(arguments: list[str]) -> None:
     from ..report import write_report
 
     options, began = parse(DemoOptions, arguments, "demo"), time.monotonic()
-    data = load_data(options.data, label=options.label)
-    note = data_note(options.data, options.label, data)
+    data, note = options.load()
     steps_an_epoch = -(-len(data.x_train) // 128)
     epochs = options.epochs or max(1, round(STEPS / steps_an_epoch))
     networks: dict[str, Any] = {

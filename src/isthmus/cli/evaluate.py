@@ -8,22 +8,19 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .options import load_run, parse, print_result, run_data, say
+from .data_options import RunDataOptions
+from .options import load_run, parse, print_result, say
 from .train import measure
 
 __all__ = ["EvaluateOptions", "run"]
 
 
-@dataclass
-class EvaluateOptions:
+@dataclass(kw_only=True)
+class EvaluateOptions(RunDataOptions):
     """Measure a trained model on held-out data."""
 
     run: tyro.conf.Positional[Path]
     """Run folder that `isthmus train` wrote."""
-    data: str | None = None
-    """File or named set; the run's own data if not given."""
-    label: str | None = None
-    """Column of a .csv file with labels, for the accuracy of probes."""
     part: Literal["test", "train", "all"] | None = None
     """Part of the data to measure on; all of a file named with --data, else the test rows, if not given."""
     importance_samples: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 0
@@ -37,7 +34,7 @@ def run(arguments: list[str]) -> None:
     options = parse(EvaluateOptions, arguments, "evaluate")
     part = options.part or ("test" if options.data is None else "all")
     estimator = load_run(options.run)
-    data = run_data(options.run, options.data, options.label, split=part != "all")
+    data = options.load_data(options.run, split=part != "all")
     say(f"{type(estimator).__name__}: measuring on {len(data.part(part)[0]):,} rows of {data.name} ({part})")
     evaluation = measure(estimator, data, part, options.importance_samples)
     print_result(evaluation.to_dict(), options.json, evaluation.table())

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 import tyro
 
-from ..data import DataSet, load_data
 from ..estimators import LatentEstimator, load
-from ..files import read_json, write_bytes
+from ..files import write_bytes
+from .data_options import RunDataOptions
 from .main import UsageError, did_you_mean
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "models",
     "parse",
     "print_result",
-    "run_data",
     "say",
     "write_array",
 ]
@@ -89,15 +88,11 @@ def _plain(hint: Any) -> Any:
 
 
 @dataclasses.dataclass(kw_only=True)
-class RowsOptions:
+class RowsOptions(RunDataOptions):
     """What commands that write one row for each row of some data have in common."""
 
     run: tyro.conf.Positional[Path]
     """Run folder that `isthmus train` wrote."""
-    data: str | None = None
-    """File or named set; the run's own data if not given."""
-    label: str | None = None
-    """Column of a .csv file that is a label and no feature."""
     part: Literal["all", "train", "test"] = "all"
     """Part of the data; "all" keeps a file's order."""
     json: bool = False
@@ -105,7 +100,7 @@ class RowsOptions:
 
     def load(self) -> tuple[LatentEstimator, np.ndarray]:
         """The run's model, and the rows that were asked for."""
-        data = run_data(self.run, self.data, self.label, split=self.part != "all")
+        data = self.load_data(self.run, split=self.part != "all")
         return load_run(self.run), data.part(self.part)[0]
 
 
@@ -127,40 +122,6 @@ def load_run(run: Path) -> LatentEstimator:
     if not run.exists():
         raise ValueError(f"Expected a run in {run}, got no such folder; isthmus train writes one.")
     return load(run)
-
-
-def run_data(run: Path, source: str | None, label: str | None = None, *, split: bool = True) -> DataSet:
-    """The data named on the command line, or else those that the run was trained on.
-
-    Columns of a table are matched by their names to those of the training data; its label column is left out.
-
-    Raises:
-        ValueError: no data, or other columns.
-    """
-    config = read_json(run / "config.json") if (run / "config.json").exists() else {}
-    recorded, seed = config.get("data") or {}, 0 if split else None
-    if source is None:
-        if not recorded:
-            raise ValueError(f"Expected data, got none, and {run} does not say what it was trained on; use --data.")
-        return load_data(recorded["source"], label=recorded["label"], seed=seed)
-    if label is None and recorded.get("label") is not None and Path(source).suffix.lower() == ".csv":
-        try:
-            data = load_data(source, label=recorded["label"], seed=seed)
-        except ValueError:  # a table without the label
-            data = load_data(source, seed=seed)
-    else:
-        data = load_data(source, label=label, seed=seed)
-    return _same_columns(data, recorded)
-
-
-def _same_columns(data: DataSet, recorded: dict[str, Any]) -> DataSet:
-    names, ours = recorded.get("feature_names"), data.feature_names
-    if not names or not ours or list(names) == list(ours):
-        return data
-    if sorted(names) != sorted(ours):
-        raise ValueError(f"Expected the columns {', '.join(names)}, as in training, got {', '.join(ours)}.")
-    order = [list(ours).index(name) for name in names]
-    return data._replace(x_train=data.x_train[:, order], x_test=data.x_test[:, order], feature_names=tuple(names))
 
 
 def write_array(path: Path, array: np.ndarray, column: str) -> None:

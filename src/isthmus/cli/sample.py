@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 import tyro
 
 from ..estimators import Autoencoder
+from .data_options import run_data
 from .main import UsageError
-from .options import load_run, parse, print_result, run_data, say, write_array
+from .options import load_run, parse, print_result, say, write_array
 
 __all__ = ["SampleOptions", "run"]
 
@@ -42,7 +43,7 @@ def run(arguments: list[str]) -> None:
     if options.prior != "none":
         if not isinstance(estimator, Autoencoder):
             raise UsageError(f"expected no --prior for {type(estimator).__name__}, which has its own")
-        data = run_data(options.run, None)
+        data = run_data(options.run)
         say(f"fitting a {options.prior} prior to the codes of {len(data.x_train):,} rows of {data.name}")
         estimator.fit_prior(data.x_train, options.prior)
     elif isinstance(estimator, Autoencoder) and not hasattr(estimator, "prior_"):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data import DataSet, load_data
+from ..data import DataSet
 from ..estimators import BaseAutoencoder, LatentEstimator
 from ..evaluation import Evaluation, evaluate
 from ..files import FORMAT, read_json, write_json
+from .data_options import DataOptions, noted_data
 from .main import UsageError
 from .options import estimator_options, find_model, models, parse, print_result, say
 
@@ -18,13 +19,9 @@ __all__ = ["TrainOptions", "measure", "run", "train_model"]
 
 
 @dataclass(kw_only=True)
-class TrainOptions:
+class TrainOptions(DataOptions):
     """Train a model on data and write a run folder."""
 
-    data: str = "digits"
-    """File (.npy, .npz, .csv) or named set (digits, mnist)."""
-    label: str | None = None
-    """Column of a .csv file with labels: they colour pictures and score codes, and are not trained on."""
     out: Path | None = None
     """Run folder; runs/MODEL if not given."""
     resume: bool = False
@@ -77,14 +74,8 @@ def run(arguments: list[str]) -> None:
     if issubclass(kind, BaseAutoencoder):
         parameters["verbose"] = True
         parameters["random_state"] = parameters["random_state"] or 0  # a run that is resumed needs its seed
-    data = load_data(options.data, label=options.label)
-    _train(kind(**parameters), data, data_note(options.data, options.label, data), out, options)
-
-
-def data_note(source: str, label: str | None, data: DataSet) -> dict[str, Any]:
-    """What config.json says of the data: enough to read them again, and to match the columns of others."""
-    names = None if data.feature_names is None else list(data.feature_names)
-    return {"source": source, "label": label, "split": data.split, "feature_names": names}
+    data, note = options.load()
+    _train(kind(**parameters), data, note, out, options)
 
 
 FREE = ("max_epochs", "device", "compile")
@@ -110,7 +101,7 @@ def _resume(
             raise UsageError(f"a resumed run keeps its --{option} {getattr(estimator, name)}; leave --{option} out")
     if options.data != TrainOptions.data and options.data != note["source"]:
         raise UsageError(f"a resumed run keeps its data, {note['source']}; leave --data out")
-    _train(estimator, load_data(note["source"], label=note["label"]), note, out, options, resume=True)
+    _train(estimator, noted_data(note), note, out, options, resume=True)
 
 
 def _train(
