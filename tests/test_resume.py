@@ -18,7 +18,7 @@ from isthmus.files import read_tensors
 from isthmus.training import Interrupted, NonFiniteError, Settings, fit
 from isthmus.training.checkpoint import checkpoints
 from isthmus.training.step import Step
-from training_cases import EAGER, Wrong, assert_same, timeless, weights
+from training_cases import EAGER, Wrong, assert_same, at_step, timeless, weights
 from training_process import train
 
 SCRIPT = Path(__file__).with_name("training_process.py")
@@ -94,18 +94,6 @@ def test_ctrl_c_stops_after_the_step_saves_and_says_how_to_go_on(tmp_path, unint
 
 
 # --- within this process ---------------------------------------------------------------------------
-
-
-def at_step(monkeypatch, number: int, action) -> None:
-    """Do something while a step runs, once."""
-
-    def call(self, rows, step, rate, part=None, original=Step.__call__):
-        if step == number:
-            monkeypatch.undo()
-            action()
-        return original(self, rows, step, rate, part)
-
-    monkeypatch.setattr(Step, "__call__", call)
 
 
 def run(folder: Path | None, **settings):

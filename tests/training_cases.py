@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,6 +91,18 @@ def short_run(
         validation=validation, folder=folder, resume=resume and folder is not None,
     )  # fmt: skip
     return weights(model), timeless(history)
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], object]) -> None:
+    """Do something while a step runs, once; other patches of `monkeypatch` end there as well."""
+
+    def call(self, rows, step, rate, part=None, original=Step.__call__):
+        if step == number:
+            monkeypatch.undo()
+            action()
+        return original(self, rows, step, rate, part)
+
+    monkeypatch.setattr(Step, "__call__", call)
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT",
     "UnreadableFile",
+    "explained",
+    "may_write",
     "read_json",
     "read_tensors",
     "reading_only",
@@ -53,6 +56,11 @@ def reading_only() -> Iterator[None]:
         _writes = before
 
 
+def may_write() -> bool:
+    """Whether this process is the one of its run that writes."""
+    return _writes
+
+
 def remove(path: str | os.PathLike[str]) -> None:
     """Remove a file, if it is there."""
     if _writes:
@@ -64,19 +72,19 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     if not _writes:
         return
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:  # of the file that was asked for, not of the temporary one
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise explained(error, path) from error
         raise
     if os.name == "posix":  # the rename itself must survive a power cut
         folder = os.open(path.parent, os.O_RDONLY)
@@ -84,6 +92,22 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+_ADVICE = dict.fromkeys(
+    (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG),
+    "the disk is full or a limit reached; what was there before is whole: make room and go on",
+) | dict.fromkeys(
+    (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOENT),
+    "use a folder that can be written to",
+)
+
+
+def explained(error: OSError, path: str | os.PathLike[str]) -> OSError:
+    """The same error, of the path that was asked for, with what to do about it."""
+    advice = _ADVICE.get(error.errno or 0)
+    words = f"{error.strerror or error}; {advice}" if advice else error.strerror or str(error)
+    return OSError(error.errno, words, str(path))
 
 
 def remove_temporaries(folder: str | os.PathLike[str]) -> None:

@@ -15,6 +15,7 @@ from ..files import remove_temporaries
 from ..model import LatentVariableModel
 from ..objectives import Objective
 from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_checkpoints
+from .folder import own_folder
 from .interrupts import interrupts
 from .memory import keep_freed_memory
 from .progress import Progress
@@ -67,7 +68,9 @@ def fit(
         gradient_norm, and validation where there is any. None stands for what was not finite.
 
     Raises:
-        ValueError, TypeError: bad data or settings, or an objective that does not fit the model.
+        ValueError, TypeError: bad data or settings, an objective that does not fit the model, or a folder that another
+            run is using.
+        OSError: a folder that cannot be written to, found before the first step, or a disk that is full.
         UnreadableFile: a checkpoint that is damaged, or of another run; the model is left alone.
         NonFiniteError: a loss or gradient became NaN or infinite; the model holds the last good weights.
         Interrupted: Ctrl-C, after the step was finished and saved; the model holds the weights of that step.
@@ -98,6 +101,7 @@ def fit(
     folder = None if folder is None else Path(folder)
     try:
         with (
+            own_folder(folder),
             torch.enable_grad(),
             _forked_noise(device),
             _threads(model, settings, device),
