@@ -9,12 +9,15 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 UV := $(shell command -v uv 2>/dev/null)
 # Pinned, and not in the lock: which build of it is right depends on the machine (CUDA or none).
 TORCH := torch==2.13.0
+# What benchmarks compare against has an environment of its own.
+PEERS := .venv-peers
 TESTS ?=
+BENCH ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo test lint bench lock clean
+.PHONY: help env demo test lint bench peers lock clean
 
 help: ## list the targets
 	@echo "Isthmus: make TARGET"
@@ -38,60 +41,78 @@ lint: $(READY) ## check style (ruff) and types (pyrefly)
 	@echo "Types: pyrefly check"
 	@$(BIN)/pyrefly check --summary=none
 
-bench: $(READY) ## run the benchmarks
-	@ls benchmarks/bench_*.py >/dev/null 2>&1 || { echo "No benchmarks/bench_*.py here yet."; exit 1; }
-	@for script in benchmarks/bench_*.py; do echo "Benchmark: $$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(READY) ## run the benchmarks, 20 minutes on two cores; BENCH=--missing goes on with what a stopped run left
+	@$(MAKE) --no-print-directory peers || echo "Benchmarks: without peers, whose rows the results leave out"
+	@for script in benchmarks/bench_*.py; do \
+		echo "Benchmark: $$script"; $(BIN)/python "$$script" $(BENCH) || failed="$$failed $$script"; done; \
+		test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
 
-clean: ## remove .venv and what tools left behind
-	@echo "Removing .venv, caches and build outputs (runs/ stays)"
-	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis
+peers: $(PEERS)/ready ## create .venv-peers with the libraries that benchmarks compare against
+	@echo "Environment: $(PEERS) is up to date"
+
+clean: ## remove .venv, .venv-peers and what tools left behind
+	@echo "Removing environments, caches and build outputs (runs/ stays)"
+	@rm -rf .venv $(PEERS) dist build .pytest_cache .ruff_cache .hypothesis
 	@find src tests benchmarks conftest.py -name __pycache__ -prune -exec rm -rf {} +
 
-lock: ## resolve requirements.lock anew, keeping its versions where they still fit (needs uv)
+lock: ## resolve the lock files anew, keeping their versions where they still fit (needs uv)
 	@test -n "$(UV)" || { echo "make lock needs uv: python3 -m pip install uv"; exit 1; }
-	@echo "Locking: what pyproject.toml asks for, on every platform"
-	@cp requirements.lock requirements.tmp 2>/dev/null || true
-	@echo "$(TORCH)" | env -u UV_FIND_LINKS -u UV_INDEX -u UV_EXTRA_INDEX_URL $(UV) pip compile --quiet --universal \
-		--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--group dev --output-file requirements.tmp pyproject.toml - \
-		|| { rm -f requirements.tmp; echo "make lock: nothing was changed; see the message above."; exit 1; }
-	@{ echo "# Written by 'make lock'. Without $(TORCH) and its CUDA packages, which 'make env' installs after these."; \
-		awk '/^[A-Za-z0-9]/ { keep = !/^(torch==|triton==|nvidia-|cuda-)/ } keep' requirements.tmp; } > requirements.lock
-	@rm -f requirements.tmp
-	@if grep -n '://' requirements.lock; then echo "requirements.lock must not name addresses"; exit 1; fi
+	@$(call resolve,requirements.lock,--group dev pyproject.toml)
+	@$(call resolve,benchmarks/peers.lock,--constraint requirements.lock --extra peers pyproject.toml)
 
-# The environment is made anew only when one of these files changed.
+# One lock file, on every platform: versions and hashes only.
+define resolve
+echo "Locking: $(1)"; \
+cp $(1) requirements.tmp 2>/dev/null || true; \
+echo "$(TORCH)" | env -u UV_FIND_LINKS -u UV_INDEX -u UV_EXTRA_INDEX_URL $(UV) pip compile --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	--output-file requirements.tmp $(2) - \
+	|| { rm -f requirements.tmp; echo "make lock: $(1) was not changed; see the message above."; exit 1; }; \
+{ echo "# Written by 'make lock'. Without $(TORCH) and its CUDA packages, which are installed after these."; \
+	awk '/^[A-Za-z0-9]/ { keep = !/^(torch==|triton==|nvidia-|cuda-)/ } keep' requirements.tmp; } > $(1); \
+rm -f requirements.tmp; \
+if grep -n '://' $(1); then echo "$(1) must not name addresses"; exit 1; fi
+endef
+
+# An environment is made anew only when one of these files changed.
 $(READY): pyproject.toml requirements.lock
-	@"$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null || { \
-		echo "make env: found no Python 3.11 to 3.14 with venv and pip; $(or $(PYTHON),python3) is: \
-	$$($(or $(PYTHON),python3) --version 2>&1 || true)."; \
-		echo "Install one (Debian, Ubuntu: apt install python3-venv) or name it: make env PYTHON=/path/to/python3.12"; \
-		exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
-		echo "Environment: creating .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv || $(call failed,.venv); }
-	@$(if $(UV),$(install_with_uv),$(install_with_pip))
+	@$(call environment,.venv,requirements.lock)
+	@echo "Environment: installing Isthmus itself"
+	@$(if $(UV),"$(UV)" pip install --python $(BIN)/python,$(BIN)/python -m pip install) --quiet \
+		--no-deps --no-build-isolation --editable . || $(call failed,Isthmus)
 	@touch $@
 
-failed = { echo "make env: $(1) could not be installed; see the message above, then run make env again."; exit 1; }
+$(PEERS)/ready: benchmarks/peers.lock
+	@$(call environment,$(PEERS),benchmarks/peers.lock)
+	@touch $@
+
+failed = { echo "make: $(1) could not be installed; see the message above, then run make again."; exit 1; }
 
 # torch comes after the lock, whose hashes cover everything that torch needs but its CUDA packages.
+define environment
+"$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null || { \
+	echo "make: found no Python 3.11 to 3.14 with venv and pip; $(or $(PYTHON),python3) is: \
+$$($(or $(PYTHON),python3) --version 2>&1 || true)."; \
+	echo "Install one (Debian, Ubuntu: apt install python3-venv) or name it: make env PYTHON=/path/to/python3.12"; \
+	exit 1; }; \
+$(1)/bin/python -m pip --version >/dev/null 2>&1 || { \
+	echo "Environment: creating $(1) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(1) || $(call failed,$(1)); }; \
+$(if $(UV),$(call install_with_uv,$(1),$(2)),$(call install_with_pip,$(1),$(2)))
+endef
+
 define install_with_pip
-echo "Environment: installing the locked packages with pip (about 200 MB)"; \
-$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock || $(call failed,the locked packages); \
+echo "Environment: installing the packages of $(2) with pip (about 200 MB)"; \
+$(1)/bin/python -m pip install --quiet --require-hashes --no-deps -r $(2) || $(call failed,$(2)); \
 echo "Environment: installing $(TORCH)"; \
-$(BIN)/python -m pip install --quiet $(TORCH) || $(call failed,$(TORCH)); \
-echo "Environment: installing Isthmus itself"; \
-$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . || $(call failed,Isthmus)
+$(1)/bin/python -m pip install --quiet $(TORCH) || $(call failed,$(TORCH))
 endef
 
 # uv does not read pip's settings: wheels of torch that a machine keeps at hand for pip are passed on.
 define install_with_uv
-echo "Environment: installing the locked packages with uv (about 200 MB)"; \
-"$(UV)" pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock || $(call failed,the locked packages); \
+echo "Environment: installing the packages of $(2) with uv (about 200 MB)"; \
+"$(UV)" pip install --quiet --python $(1)/bin/python --require-hashes --no-deps -r $(2) || $(call failed,$(2)); \
 echo "Environment: installing $(TORCH)"; \
 links="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}"; \
 UV_FIND_LINKS="$${UV_FIND_LINKS:-$$(echo $$links | tr ' ' ',')}" \
-"$(UV)" pip install --quiet --python $(BIN)/python $(TORCH) || $(call failed,$(TORCH)); \
-echo "Environment: installing Isthmus itself"; \
-"$(UV)" pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . || $(call failed,Isthmus)
+"$(UV)" pip install --quiet --python $(1)/bin/python $(TORCH) || $(call failed,$(TORCH))
 endef
