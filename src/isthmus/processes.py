@@ -35,11 +35,12 @@ __all__ = [
     "own_part",
     "part_of_batch",
     "rank",
+    "send_first",
     "wait_for_all",
 ]
 
 
-class LostProcess(RuntimeError):
+class LostProcess(ConnectionError):
     """Another process of the run ended or does not answer."""
 
 
@@ -195,7 +196,7 @@ class _Sum(torch.autograd.Function):
 
 
 def add_up(values: Tensor) -> Tensor:
-    """Sum over all processes, in place.
+    """Sum over all processes, in place. (Where all but one add zeros, the sum is to the bit what that one has.)
 
     Raises:
         LostProcess: not all of them are there any more.
@@ -203,6 +204,14 @@ def add_up(values: Tensor) -> Tensor:
     if n_processes() > 1:
         with _words():
             dist.all_reduce(values)
+    return values
+
+
+def send_first(values: Tensor) -> Tensor:
+    """The first process's values in all of them, in place."""
+    if n_processes() > 1:
+        with _words():
+            dist.broadcast(values, 0)
     return values
 
 
@@ -217,10 +226,8 @@ def from_first(value: Any) -> Any:
         return value
     data = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
     length = torch.tensor([len(data)])
-    with _words():
-        dist.broadcast(length, 0)
-        data = data if is_first() else torch.empty(int(length), dtype=torch.uint8)
-        dist.broadcast(data, 0)
+    send_first(length)
+    data = send_first(data if is_first() else torch.empty(int(length), dtype=torch.uint8))
     return json.loads(data.numpy().tobytes())
 
 

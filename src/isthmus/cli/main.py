@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 
 from .. import __version__
@@ -52,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(command: str, arguments: list[str]) -> int:
     try:
-        import_module(f".{command}", __package__).run(arguments)
+        with _one_of_several():
+            import_module(f".{command}", __package__).run(arguments)
     except SystemExit as stop:  # the parser's own: 0 after --help, 2 for a wrong option
         return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt as stop:
@@ -61,9 +64,26 @@ def _run(command: str, arguments: list[str]) -> int:
         return _usage_error(str(error))
     except ArithmeticError as error:  # NonFiniteError, without importing torch for it
         return _failed(command, str(error), 3)
+    except ConnectionError as error:  # LostProcess
+        return _failed(command, str(error), 3)
     except (ValueError, TypeError, OSError, MemoryError) as error:
         return _failed(command, str(error), 1)
     return 0
+
+
+@contextmanager
+def _one_of_several() -> Iterator[None]:
+    """Under torchrun all processes run the command together, and the first of them speaks."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    from ..processes import is_first, joined
+
+    with joined(), open(os.devnull, "w") as nowhere, ExitStack() as silence:
+        if not is_first():
+            silence.enter_context(redirect_stdout(nowhere))
+            silence.enter_context(redirect_stderr(nowhere))
+        yield
 
 
 class UsageError(Exception):
@@ -82,7 +102,9 @@ def _usage_error(message: str) -> int:
 
 
 def _failed(command: str, message: str, code: int) -> int:
-    print(f"isthmus {command}: {message}", file=sys.stderr)
+    number = int(os.environ.get("RANK", "0"))
+    process = f" (process {number})" if number else ""
+    print(f"isthmus {command}{process}: {message}", file=sys.stderr, flush=True)
     return code
 
 

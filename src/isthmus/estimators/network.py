@@ -17,6 +17,7 @@ from ..files import read_tensors
 from ..model import Conditional, LatentVariableModel
 from ..nets import MLP
 from ..objectives import Objective
+from ..processes import from_first, joined
 from ..training import Rows, Schedule, Settings, fit
 from ..training.checkpoint import checkpoints
 from .base import random_generator
@@ -144,7 +145,7 @@ class BaseAutoencoder(BaseTrained):
             NonFiniteError: a loss or gradient became NaN or infinite.
             Interrupted: Ctrl-C. After any error the estimator is as it was before; with a folder, training can resume.
         """
-        with self._all_or_nothing():
+        with joined(), self._all_or_nothing():
             self._fit(X, sample_weight, validation, folder, resume)
         return self
 
@@ -189,7 +190,7 @@ class BaseAutoencoder(BaseTrained):
             seed = read_tensors(found[-1])[1].get("run", {}).get("settings", {}).get("seed")
             if fits(seed, int):
                 return seed
-        return int(random_generator(self.random_state).randint(2**31 - 1))
+        return from_first(int(random_generator(self.random_state).randint(2**31 - 1)))
 
     def _settings(self, seed: int) -> Settings:
         schedule = self.schedule

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..files import FORMAT, UnreadableFile, read_tensors, write_json, write_tensors
+from ..processes import wait_for_all
 from ..training import Scaling
 from .parameters import OWN_MODULE, fits, from_plain, to_plain
 
@@ -116,6 +117,7 @@ class Saved:
         record = _record(self, estimator.parameters_)
         write_tensors(Path(folder) / "model.safetensors", tensors, record | {"fitted": fitted})
         write_json(Path(folder) / "config.json", record | ({} if data is None else {"data": data}))
+        wait_for_all()  # the first process writes, and all may load
         return Path(folder)
 
     def _take(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ..processes import add_up, n_processes, own_part
+
 __all__ = ["CHUNK_SIZE", "device_of", "evaluating", "map_rows"]
 
 CHUNK_SIZE = 256
@@ -56,6 +58,7 @@ def map_rows(
     Matrix products of different sizes round differently (by 3e-7, relatively), so every chunk has the same size and
     the last one is padded: with a function that treats rows alike, a row's result is equal in every batch. Linear maps
     do, but for those from a width that is no multiple of 4 to 10 outputs or fewer, which CPUs round by a row's place.
+    Inside `isthmus.processes.joined`, each process computes a part of the chunks and all have all results.
 
     Args:
         function: chunks (chunk_size, ...) -> one tensor (chunk_size, ...) or a tuple of them; run without gradients.
@@ -82,7 +85,9 @@ def map_rows(
     home = next(tensor.device for tensor in rows if tensor is not None)
     where = home if device is None else torch.device(device)
     results: tuple[Tensor, ...] = ()
-    for start in range(0, n, chunk_size):
+    starts = range(0, n, chunk_size)
+    shared = len(starts) >= n_processes()  # with fewer chunks than processes, each computes all of them
+    for start in starts[own_part(len(starts)).rows] if shared else starts:
         here = slice(start, start + chunk_size)
         size = min(chunk_size, n - start)
         with torch.inference_mode():
@@ -90,7 +95,7 @@ def map_rows(
             output = function(*chunks)
         outputs = (output,) if isinstance(output, Tensor) else output
         # Allocated outside of inference mode, as its tensors could not be used with gradients later.
-        results = results or tuple(t.new_empty((n, *t.shape[1:]), device=home) for t in outputs)
+        results = results or tuple(t.new_zeros((n, *t.shape[1:]), device=home) for t in outputs)
         for result, piece in zip(results, outputs, strict=True):
             result[here] = piece[:size]
-    return results
+    return tuple(add_up(result) for result in results) if shared else results

@@ -1,11 +1,13 @@
 """Objectives: what a model is trained for."""
 
 from .base import Loss, Objective, Penalised, Penalty, Wrapped
+from .denoising import Denoising
 from .elbo import ELBO, evidence_minus_posterior_kl, joint_plus_entropy, reconstruction_minus_kl
 from .reconstruction import Reconstruction
 
 __all__ = [
     "ELBO",
+    "Denoising",
     "Loss",
     "Objective",
     "Penalised",

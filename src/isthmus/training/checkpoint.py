@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files import UnreadableFile, read_tensors, remove_temporaries, write_tensors
+from ..files import UnreadableFile, read_tensors, remove, remove_temporaries, write_tensors
+from ..processes import n_processes
 from .settings import Settings
 from .step import Step
 
@@ -56,7 +57,7 @@ def checkpoints(folder: Path) -> list[Path]:
 def remove_checkpoints(folder: Path) -> None:
     """Remove those of an earlier run, and nothing else that may lie there."""
     for path in checkpoints(folder):
-        path.unlink(missing_ok=True)
+        remove(path)
     remove_temporaries(folder / "checkpoints")
 
 
@@ -100,7 +101,7 @@ def save_checkpoint(folder: Path, state: State, step: Step, run: Mapping[str, An
     path = folder / "checkpoints" / f"step-{state.step:09d}.safetensors"
     write_tensors(path, tensors, metadata)
     for old in checkpoints(folder)[:-KEPT]:
-        old.unlink(missing_ok=True)
+        remove(old)
     return path
 
 
@@ -215,6 +216,7 @@ def _environment(step: Step) -> dict[str, Any]:
         "device": step.device.type,
         "precision": "bf16" if step.bf16 else "fp32",
         "compiled": step.compile,
+        "processes": n_processes(),
     }
 
 

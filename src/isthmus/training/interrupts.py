@@ -1,4 +1,4 @@
-"""Ctrl-C while training: a flag between two steps, not an exception in the middle of one."""
+"""Ctrl-C and SIGTERM while training: a flag between two steps, not an exception in the middle of one."""
 
 from __future__ import annotations
 
@@ -12,30 +12,34 @@ __all__ = ["Interrupted", "interrupts"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C: the step was finished and, where a folder is given, saved."""
+    """Ctrl-C or SIGTERM: the step was finished and, where a folder is given, saved."""
 
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a flag that the loop reads after each step; a second one stops at once.
 
+    SIGTERM, which torchrun and SLURM send before they kill, is taken as the first Ctrl-C, however often it comes.
+
     Signals belong to the main thread: in any other, and where the process ignores Ctrl-C (a job in a shell's
     background), the flag stays down and nothing is changed.
     """
     seen = threading.Event()
-    previous = signal.getsignal(signal.SIGINT)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     main = threading.current_thread() is threading.main_thread()
-    if not main or previous is None or previous == signal.SIG_IGN:
+    if not main or previous[signal.SIGINT] in (None, signal.SIG_IGN):
         yield seen.is_set
         return
 
-    def handle(*_: Any) -> None:
-        if seen.is_set():
+    def handle(number: int, _: Any) -> None:
+        if seen.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         seen.set()
 
-    signal.signal(signal.SIGINT, handle)
+    for number in previous:
+        signal.signal(number, handle)
     try:
         yield seen.is_set
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

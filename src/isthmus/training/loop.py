@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..files import remove_temporaries
+from ..files import remove, remove_temporaries
 from ..model import LatentVariableModel
 from ..objectives import Objective
+from ..processes import agreed, is_first, joined, n_processes, send_first, wait_for_all
 from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_checkpoints
 from .folder import own_folder
 from .interrupts import interrupts
@@ -46,7 +48,9 @@ def fit(
     r"""Train a model for an objective, in place.
 
     Minimises :math:`\frac1n \sum_i w_i\,\mathrm{loss}(x_i)` plus the objective's batch terms with Adam. The order of
-    the rows and the noise are functions of the seed, the epoch and the step, so that a resumed run is the same run. On
+    the rows and the noise are functions of the seed, the epoch and the step, so that a resumed run is the same run.
+    Where torchrun started several processes, all of them call it alike and train one model: a batch is cut among them,
+    and the model is that of one process, but for rounding. On
     Linux, the process keeps up to 256 MB of freed memory from then on (see `training.memory`).
 
     Args:
@@ -74,6 +78,7 @@ def fit(
         UnreadableFile: a checkpoint that is damaged, or of another run; the model is left alone.
         NonFiniteError: a loss or gradient became NaN or infinite; the model holds the last good weights.
         Interrupted: Ctrl-C, after the step was finished and saved; the model holds the weights of that step.
+        LostProcess: under torchrun, another process ended; saved likewise.
 
     Example:
         >>> from isthmus.heads import BernoulliHead, GaussianHead
@@ -89,32 +94,33 @@ def fit(
         [1, 2]
     """
     settings = settings or Settings()
-    device = settings.resolve_device()
-    keep_freed_memory()
-    rows = checked_rows(data, "data")
-    held_out = None if validation is None else checked_rows(validation, "validation", rows.x.shape[1])
-    scaling = scaling or Scaling()
-    if settings.patience is not None and held_out is None:
-        raise ValueError("Expected validation data with patience, got none; pass validation=, or patience=None.")
     if resume and folder is None:
         raise ValueError("Expected the folder of the run to resume, got None; pass folder=.")
-    folder = None if folder is None else Path(folder)
-    try:
-        with (
-            own_folder(folder),
-            torch.enable_grad(),
-            _forked_noise(device),
-            _threads(model, settings, device),
-            interrupts() as interrupted,
-        ):
-            run = _prepare(model.to(device).train(), objective, settings, rows, held_out, scaling, folder, resume)
-            with Progress(run.total, run.state.step, title, progress) as shown:
-                run.train(interrupted, shown)
-            run.save()
-            run.take_final_weights()
-    finally:
-        model.eval()
-    return run.state.history
+    rows = checked_rows(data, "data")
+    held_out = None if validation is None else checked_rows(validation, "validation", rows.x.shape[1])
+    if settings.patience is not None and held_out is None:
+        raise ValueError("Expected validation data with patience, got none; pass validation=, or patience=None.")
+    scaling, folder = scaling or Scaling(), None if folder is None else Path(folder)
+    keep_freed_memory()
+    with joined():
+        device = settings.resolve_device()
+        try:
+            with (
+                own_folder(folder),
+                torch.enable_grad(),
+                _forked_noise(device),
+                _threads(model, settings, device),
+                interrupts() as interrupted,
+            ):
+                run = _prepare(model.to(device).train(), objective, settings, rows, held_out, scaling, folder, resume)
+                with Progress(run.total, run.state.step, title, progress and is_first()) as shown:
+                    run.train(interrupted, shown)
+                run.save()
+                run.take_final_weights()
+                wait_for_all()  # what the first process wrote is there for all
+        finally:
+            model.eval()
+        return run.state.history
 
 
 def _prepare(
@@ -136,9 +142,25 @@ def _prepare(
     )  # fmt: skip
     held_out_print = None if held_out is None else fingerprint(held_out, scaling)
     made_of = identity(step, settings, fingerprint(rows, scaling), held_out_print)
+    _meet(model, made_of)
     state = _start(folder, resume, step, settings, made_of)
     held_out = None if held_out is None else held_out.to(device)
     return Run(step, settings, rows.to(device), held_out, state, folder, made_of)
+
+
+def _meet(model: LatentVariableModel, made_of: dict[str, Any]) -> None:
+    """See to it that several processes train one model."""
+    if n_processes() == 1:
+        return
+    kinds = {type(module).__name__ for module in model.modules() if isinstance(module, _BatchNorm)}
+    if kinds:
+        raise ValueError(
+            f"Expected layers that treat rows alike in several processes, got {', '.join(sorted(kinds))}, which takes "
+            "statistics of its own part of a batch; use GroupNorm or LayerNorm."
+        )
+    agreed(made_of, "data, model and settings")
+    for tensor in (*model.parameters(), *model.buffers()):
+        send_first(tensor.detach())
 
 
 def _start(folder: Path | None, resume: bool, step: Step, settings: Settings, made_of: dict[str, Any]) -> State:
@@ -147,11 +169,13 @@ def _start(folder: Path | None, resume: bool, step: Step, settings: Settings, ma
     if folder is None:
         return fresh
     remove_temporaries(folder)
-    if resume and (found := checkpoints(folder)):
+    found = checkpoints(folder) if resume else []
+    agreed([path.name for path in found], f"checkpoints in {folder}, which all must see,")
+    if found:
         remove_temporaries(folder / "checkpoints")
         return load_checkpoint(found[-1], step, made_of)
     remove_checkpoints(folder)  # of an earlier run in this folder
-    (folder / "metrics.jsonl").unlink(missing_ok=True)
+    remove(folder / "metrics.jsonl")
     return fresh
 
 

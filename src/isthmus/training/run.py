@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..files import write_text
-from ..processes import Part
+from ..processes import LostProcess, Part, add_up, is_first, n_processes, rank
 from .checkpoint import State, save_checkpoint
 from .interrupts import Interrupted
 from .progress import Progress
@@ -86,21 +86,41 @@ class Run:
             epoch, position = divmod(self.state.step, self.per_epoch)
             epoch_began, done = time.monotonic(), 0
             for batch, part in self.rows.batches(self.settings.seed, epoch, self.settings.batch_size, position):
+                self._raise_flags(interrupted)
                 rate = self._one_step(batch, part, epoch, shown)
                 done += part.total
                 if self.state.step % self.per_epoch == 0:
                     self._end_epoch(epoch, rate, done / max(time.monotonic() - epoch_began, 1e-9))
                 # Here, and not before the end of the epoch: a checkpoint holds whole steps and whole records.
-                if interrupted():
+                stop, save = self._flags(interrupted)
+                if stop or save:
                     self.save()
-                    raise Interrupted(self._how_to_resume())
-                if self._checkpoint_due():
-                    self.save()
+                if stop:
+                    raise Interrupted(self._how_to_resume("Stopped"))
+
+    def _raise_flags(self, interrupted: Callable[[], bool]) -> None:
+        """Ask all processes, with the sums of the next step, to stop and to save."""
+        if n_processes() > 1:
+            due = is_first() and self._checkpoint_due()
+            self.step.flags.copy_(torch.tensor([float(interrupted()), float(due)]))
+
+    def _flags(self, interrupted: Callable[[], bool]) -> tuple[bool, bool]:
+        """Whether to stop, and whether to save: in several processes, what all of them know after the same step."""
+        if n_processes() == 1:
+            return interrupted(), self._checkpoint_due()
+        if self.state.step % self.check_every:
+            return False, False
+        stop, save = (self.step.flags > 0).tolist()
+        return stop, save
 
     def _one_step(self, batch: Rows, part: Part, epoch: int, shown: Progress) -> float:
         state, settings = self.state, self.settings
         rate = settings.learning_rate * settings.schedule(state.step, self.total)
-        statistics = self.step(batch, state.step, rate, part)
+        try:
+            statistics = self.step(batch, state.step, rate, part)
+        except LostProcess as error:
+            self.save()
+            raise LostProcess(f"{error} {self._how_to_resume('This run ended')}") from error
         if state.step % self.check_every == 0:
             self._check_failure()
         if state.sums is None:
@@ -148,9 +168,11 @@ class Run:
     @torch.no_grad()
     def _validation_loss(self, rows: Rows) -> float:
         """Mean loss on noise that is the same at every epoch, so that epochs can be compared."""
-        step, total = self.step, 0.0
+        step, total = self.step, torch.zeros((), dtype=torch.float64)
         step.model.eval()
         for i, index in enumerate(torch.arange(len(rows.x), device=step.device).split(VALIDATION_CHUNK)):
+            if i % n_processes() != rank():
+                continue
             chunk = rows.take(index)
             seed_noise(self.settings.seed, -1 - i, step.device)
             with torch.autocast(step.device.type, torch.bfloat16, enabled=step.bf16):
@@ -158,7 +180,7 @@ class Run:
                 loss = step.objective(step.model, batch)
             total += float(loss.total(batch.weight)) * len(index)
         step.model.train()
-        return total / len(rows.x)
+        return float(add_up(total)) / len(rows.x)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -217,11 +239,12 @@ class Run:
         self.save()
         raise error
 
-    def _how_to_resume(self) -> str:
-        stopped = f"Stopped after step {self.state.step} of {self.total}"
+    def _how_to_resume(self, what: str) -> str:
+        stopped = f"{what} after step {self.state.step} of {self.total}"
         if self.folder is None:
             return f"{stopped}; nothing was saved, as no folder was given."
+        processes = ", in any number of processes" if n_processes() > 1 else ""
         return (
-            f"{stopped} and saved. To go on: fit(..., folder={str(self.folder)!r}, resume=True), "
+            f"{stopped} and saved. To go on{processes}: fit(..., folder={str(self.folder)!r}, resume=True), "
             f"or isthmus train --resume --out {self.folder}"
         )

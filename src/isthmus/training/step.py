@@ -121,8 +121,12 @@ class Step:
         if n_processes() == 1:
             return self._maybe_compiled(self._whole, rows)
         before = [buffer.clone() for buffer in self._buffers]
-        statistics, gradients = self._maybe_compiled(self._share, rows)
-        return self._check_and_clip(*self._add_up(statistics, gradients), self.failed, before)
+        try:
+            statistics, gradients = self._add_up(*self._maybe_compiled(self._share, rows))
+        except processes.LostProcess:
+            _restore(self._buffers, before)
+            raise
+        return self._check_and_clip(statistics, gradients, self.failed, before)
 
     def _maybe_compiled(self, graph: Callable[..., Any], rows: Rows) -> Any:
         part = batch_part()
@@ -154,7 +158,9 @@ class Step:
         """Sums over all processes, in one message; `flags` travel along."""
         parts = [*gradients, statistics, self.flags]
         sums = add_up(torch.cat([part.reshape(-1) for part in parts])).split([part.numel() for part in parts])
-        *gradients, statistics, flags = (whole.view_as(part).to(part.dtype) for whole, part in zip(sums, parts))
+        *gradients, statistics, flags = (
+            whole.view_as(part).to(part.dtype) for whole, part in zip(sums, parts, strict=True)
+        )
         self.flags.copy_(flags)
         return statistics, tuple(gradients)
 
@@ -199,8 +205,7 @@ class Step:
         """Running means and the like are after a forward pass what they were before."""
         before = [buffer.clone() for buffer in self._buffers]
         yield
-        for buffer, old in zip(self._buffers, before, strict=True):
-            buffer.copy_(old)
+        _restore(self._buffers, before)
 
     def _first_compiled(self, graph: Callable[..., Any], rows: Rows) -> Any:
         """Compile and run; where no compiler is found, say so once and stay eager."""
@@ -238,6 +243,11 @@ class Step:
             f"Expected a finite loss and gradient, got a non-finite value in {bad} at step {number}; the model "
             "holds its last good weights, from before that step. Try a smaller learning_rate, clip_norm, or other data."
         )
+
+
+def _restore(buffers: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    for buffer, old in zip(buffers, before, strict=True):
+        buffer.copy_(old)
 
 
 def seed_noise(seed: int, number: int, device: torch.device) -> None:

@@ -1,0 +1,107 @@
+"""What several processes do together in test_processes.py: `python processes_worker.py WHAT FOLDER`.
+
+The first process writes `result-N` (N processes): weights of several runs, scores, and what was recorded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+
+from cases import autoencoder, binary, vae
+from isthmus import VAE, evaluate, load
+from isthmus.corruption import GaussianNoise, Masking
+from isthmus.files import write_tensors
+from isthmus.heads import BernoulliHead, FullGaussianHead
+from isthmus.model import Conditional, LatentVariableModel
+from isthmus.nets import MLP
+from isthmus.objectives import ELBO, Denoising, Reconstruction
+from isthmus.priors import StandardNormal
+from isthmus.processes import agreed, from_first, is_first, joined, n_processes
+from isthmus.training import Rows, Settings, fit
+
+SETTINGS = Settings(max_epochs=4, batch_size=16, compile=False, device="cpu", clip_norm=10.0, average=0.9, patience=3)
+X = binary(75).x  # 5 steps an epoch; the last batch, of 11 rows, can't be cut in halves
+
+
+def full_covariance() -> LatentVariableModel:
+    encoder = Conditional(MLP(X.shape[1], (8,)), FullGaussianHead(8, 3))
+    return LatentVariableModel(encoder, Conditional(MLP(3, (8,)), BernoulliHead(8, X.shape[1])), StandardNormal(3))
+
+
+RUNS = {
+    "plain": (autoencoder, Reconstruction()),
+    "denoising": (autoencoder, Denoising(Reconstruction(), Masking(0.3))),
+    "gaussian denoising": (vae, Denoising(ELBO(), GaussianNoise(0.2))),
+    "variational": (vae, ELBO(n_samples=3, warm_up=7)),
+    "free bits": (vae, ELBO(free_bits=0.3)),
+    "full covariance": (full_covariance, ELBO()),
+}
+
+
+def equal(folder: Path) -> None:
+    """Models of all kinds, and an estimator with its scores and measures."""
+    tensors, histories = {}, {}
+    with joined():
+        for name, (make, objective) in RUNS.items():
+            torch.manual_seed(0 if is_first() else 1)  # the first process's weights count
+            model = make()
+            rows = Rows(X, weight=1.0 + torch.arange(len(X)) % 3)
+            histories[name] = fit(model, objective, rows, SETTINGS, validation=X[:30])
+            tensors |= {f"{name}.{key}": value for key, value in model.state_dict().items()}
+        digits = load_digits().data.astype(np.uint8)[:700] * 15
+        estimator = VAE(n_components=4, hidden=(32,), max_epochs=2, random_state=None).fit(digits)
+        agreed([float(p.sum()) for p in estimator.model_.parameters()], "weights")
+        estimator = VAE(n_components=4, hidden=(32,), max_epochs=2, random_state=0).fit(digits)
+        estimator.save(folder / f"model-{n_processes()}")
+        tensors["scores"] = torch.from_numpy(load(folder / f"model-{n_processes()}").score_samples(digits))
+        tensors["importance"] = torch.from_numpy(estimator.score_samples(digits[:300], n_importance_samples=20))
+        measures = evaluate(estimator, digits).to_dict()
+        agreed(measures, "measures")
+        write_tensors(folder / f"result-{n_processes()}", tensors, {"histories": histories, "measures": measures})
+
+
+def compiled(folder: Path) -> None:
+    """The same with a compiled step."""
+    torch.manual_seed(0)
+    model = vae()
+    settings = Settings(max_epochs=2, batch_size=32, compile=True, device="cpu")
+    with joined():
+        fit(model, ELBO(), X, settings)
+        write_tensors(folder / f"result-{n_processes()}", model.state_dict(), {})
+
+
+def long(folder: Path) -> None:
+    """A run that goes on from its newest checkpoint, slowly enough to be disturbed; it says where it is."""
+    torch.manual_seed(0)
+    model = vae()
+    settings = Settings(max_epochs=40, batch_size=16, compile=False, device="cpu", checkpoint_steps=5)
+    pause = float(os.environ.get("PAUSE", "0"))
+    model.register_forward_pre_hook(lambda *_: time.sleep(pause))
+    model.encoder.net.register_forward_pre_hook(lambda *_: time.sleep(pause))
+    with joined():
+        if is_first():
+            (folder / f"pid-{os.getpid()}").touch()
+        history = fit(model, ELBO(), X, settings, folder=folder / "run", resume=True)
+        losses = from_first([record["loss"] for record in history])
+        write_tensors(folder / f"result-{n_processes()}", model.state_dict(), {"losses": losses})
+
+
+def different(folder: Path) -> None:
+    """Every process comes with other data."""
+    x = X[: 70 if is_first_by_name() else 60]
+    fit(vae(), ELBO(), x, SETTINGS, validation=X, folder=folder / "run")
+
+
+def is_first_by_name() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+if __name__ == "__main__":
+    {f.__name__: f for f in (equal, compiled, long, different)}[sys.argv[1]](Path(sys.argv[2]))

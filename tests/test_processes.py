@@ -1,0 +1,258 @@
+"""Several processes train one model: that of one process, and they start, stop, fail and resume together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributions import Independent, Laplace
+
+from isthmus.files import read_tensors
+from isthmus.model import draw
+from isthmus.processes import (
+    Part,
+    batch_mean,
+    batch_normal,
+    batch_uniform,
+    joined,
+    n_processes,
+    own_part,
+    part_of_batch,
+)
+from isthmus.training.checkpoint import checkpoints
+from training_cases import tree
+
+WORKER = Path(__file__).parent / "processes_worker.py"
+MOST = 120  # seconds: nothing here may hang
+
+pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this build of torch has no gloo")
+
+
+def start(what: str, folder: Path, n: int, **environment: str) -> list[subprocess.Popen]:
+    """n processes as torchrun would start them, without its own two seconds."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    folder.mkdir(exist_ok=True)
+    common = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    if n > 1:
+        common |= {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), what, str(folder)],
+            env=common | ({"RANK": str(i), "LOCAL_RANK": str(i)} if n > 1 else {}),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def outputs(processes: list[subprocess.Popen]) -> list[str]:
+    try:
+        return [process.communicate(timeout=MOST)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def finish(processes: list[subprocess.Popen]) -> None:
+    texts = outputs(processes)
+    assert [process.returncode for process in processes] == [0] * len(processes), "\n".join(texts)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("equal")
+    for n in (1, 2, 3):
+        finish(start("equal", folder, n))
+    return {n: read_tensors(folder / f"result-{n}") for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_the_model_is_that_of_one_process(results, n):
+    (alone, _), (together, _) = results[1], results[n]
+    assert alone.keys() == together.keys()
+    assert len(alone) > 30
+    for name, tensor in alone.items():
+        torch.testing.assert_close(
+            together[name], tensor, rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_losses_terms_and_measures_are_those_of_one_process(results, n):
+    alone, together = results[1][1], results[n][1]
+    for name, history in alone["histories"].items():
+        for one, other in zip(history, together["histories"][name], strict=True):
+            for key in one.keys() - {"seconds", "rows_per_second"}:
+                assert other[key] == pytest.approx(one[key], rel=1e-4), (name, key)
+    assert_equal_measures(alone["measures"], together["measures"])
+
+
+def assert_equal_measures(alone: dict, together: dict) -> None:
+    assert alone["measures"].keys() == together["measures"].keys()
+    for name, measure in alone["measures"].items():
+        assert together["measures"][name]["value"] == pytest.approx(measure["value"], rel=1e-3, abs=1e-4), name
+
+
+def test_training_changed_what_is_compared(results):
+    """Two models of the same kind, trained for other objectives, differ by more than the tolerance."""
+    tensors = results[1][0]
+    key = next(key for key in tensors if key.startswith("variational.encoder.net"))
+    other = key.replace("variational", "free bits")
+    assert (tensors[key] - tensors[other]).abs().max() > 1e-3
+    clean = next(key for key in tensors if key.startswith("plain.encoder.net"))
+    assert (tensors[clean] - tensors[clean.replace("plain", "denoising")]).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_a_compiled_step_gives_the_same(tmp_path):
+    for n in (1, 2):
+        finish(start("compiled", tmp_path, n))
+    (alone, _), (together, _) = (read_tensors(tmp_path / f"result-{n}") for n in (1, 2))
+    for name, tensor in alone.items():
+        torch.testing.assert_close(together[name], tensor, rtol=0, atol=1e-4)
+
+
+# --- stopping and going on -----------------------------------------------------------------------------
+
+
+def reached(folder: Path, step: int, processes: list[subprocess.Popen]) -> None:
+    """Wait for a checkpoint at that step."""
+    end = time.monotonic() + MOST
+    while not any(int(path.stem[5:]) >= step for path in checkpoints(folder / "run")):
+        assert time.monotonic() < end, outputs(processes)
+        assert all(process.poll() is None for process in processes), outputs(processes)
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    finish(start("long", folder, 1))
+    return read_tensors(folder / "result-1")
+
+
+def assert_goes_on(folder: Path, n: int, undisturbed) -> None:
+    """The run resumes in n processes and comes to the end that it would have had."""
+    finish(start("long", folder, n))
+    tensors, metadata = read_tensors(folder / f"result-{n}")
+    assert metadata["losses"] == pytest.approx(undisturbed[1]["losses"], rel=1e-4)
+    for name, tensor in undisturbed[0].items():
+        torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("lost", "then"), [(1, 1), (0, 3)])
+def test_a_lost_process_ends_the_run_with_a_message(tmp_path, undisturbed, lost, then):
+    processes = start("long", tmp_path, 2, PAUSE="0.005")
+    reached(tmp_path, 20, processes)
+    processes[lost].send_signal(signal.SIGKILL)
+    texts = outputs(processes)
+    assert "LostProcess: Lost another process of this run" in texts[1 - lost], texts
+    assert "To go on, in any number of processes: fit(" in texts[1 - lost]
+    assert processes[1 - lost].returncode == 1
+    assert_goes_on(tmp_path, then, undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path, undisturbed, number):
+    processes = start("long", tmp_path, 2, PAUSE="0.005")
+    reached(tmp_path, 20, processes)
+    processes[1].send_signal(number)
+    texts = outputs(processes)
+    stopped = {text.split("Interrupted: Stopped after step ")[1].split()[0] for text in texts}
+    assert len(stopped) == 1, texts
+    assert checkpoints(tmp_path / "run")[-1].stem == f"step-{int(stopped.pop()):09d}"
+    assert_goes_on(tmp_path, 2, undisturbed)
+
+
+def test_other_data_in_another_process_is_refused_in_all(tmp_path):
+    processes = start("different", tmp_path, 2)
+    texts = outputs(processes)
+    assert all("Expected the same data, model and settings in all 2 processes" in text for text in texts), texts
+    assert not checkpoints(tmp_path / "run")
+
+
+def test_torchrun_trains_and_evaluates_on_the_command_line(tmp_path):
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [
+        "--data",
+        "digits",
+        "--hidden",
+        "16",
+        "--max-epochs",
+        "2",
+        "--random-state",
+        "0",
+        "--no-report",
+        "--json",
+    ]
+    results = {}
+    for name, launcher in (("alone", []), ("together", torchrun)):
+        command = [
+            sys.executable,
+            *launcher,
+            "-m",
+            "isthmus",
+            "train",
+            "vae",
+            *arguments,
+            "--out",
+            str(tmp_path / name),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=MOST, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        assert done.returncode == 0, done.stderr
+        results[name] = json.loads(done.stdout)  # one object: the first process speaks, the others are silent
+    assert_equal_measures(results["alone"], results["together"])
+    assert tree(tmp_path / "alone") == tree(tmp_path / "together")
+
+
+# --- the parts -----------------------------------------------------------------------------------------
+
+
+def test_one_process_is_the_first_of_one():
+    with joined():
+        assert n_processes() == 1
+        assert own_part(7) == Part(0, 7, 7)
+
+
+def test_parts_are_cut_from_the_noise_of_the_whole_batch(monkeypatch):
+    monkeypatch.setattr("isthmus.processes.n_processes", lambda: 2)
+    x, z = torch.zeros(7, 3), torch.zeros(4, 7, 2)
+    torch.manual_seed(0)
+    whole = torch.rand(7, 3), torch.normal(z, torch.ones_like(z))
+    torch.manual_seed(0)
+    with part_of_batch(Part(3, 7, 7, 2)):
+        part = batch_uniform(x[3:]), batch_normal(x, (4, 4, 2), dim=1)
+    torch.testing.assert_close(part[0], whole[0][3:], rtol=0, atol=0)
+    torch.testing.assert_close(part[1], whole[1][:, 3:], rtol=0, atol=0)
+
+
+def test_posteriors_of_other_kinds_draw_other_noise_in_each_process(monkeypatch):
+    q = Independent(Laplace(torch.zeros(3, 2), torch.ones(3, 2)), 1)
+    drawn = []
+    for rank in (0, 1):
+        monkeypatch.setattr("isthmus.processes.n_processes", lambda: 2)
+        monkeypatch.setattr("isthmus.model.n_processes", lambda: 2)
+        monkeypatch.setattr("isthmus.model.rank", lambda rank=rank: rank)
+        torch.manual_seed(0)
+        with part_of_batch(Part(0, 3, 6, 2)):
+            drawn.append(draw(q, 5))
+    assert drawn[0].shape == (5, 3, 2)
+    assert not torch.equal(*drawn)
+
+
+def test_the_mean_of_a_batch_in_one_process_is_its_mean():
+    values = torch.arange(6.0).reshape(3, 2)
+    torch.testing.assert_close(batch_mean(values), values.mean(0), rtol=0, atol=0)
