@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.data import DataSet, load_data
-from isthmus.data.dataset import random_split
-from isthmus.data.named import cache_folder
+from isthmus.data import DataSet, cache_folder, load_data
+from isthmus.data.split import random_split, recorded_split
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((10, 3))
@@ -25,7 +24,7 @@ def npz(path: Path, **members) -> str:
 
 
 def rows(data: DataSet) -> np.ndarray:
-    return np.concatenate((data.x_train, data.x_test))
+    return data.part("all")[0]
 
 
 def test_digits_are_images_in_the_unit_interval():
@@ -34,7 +33,9 @@ def test_digits_are_images_in_the_unit_interval():
     assert data.x_train.dtype == np.float32
     assert (rows(data).min(), rows(data).max()) == (0.0, 1.0)
     assert set(data.y_test.tolist()) == set(range(10))
-    assert data.split == {"kind": "random", "seed": 0, "test_fraction": 0.2}
+    assert data.split == {
+        "validation": "random", "test": "random", "seed": 0, "validation_fraction": 0.1, "test_fraction": 0.2,
+    }  # fmt: skip
 
 
 def test_digits_split_loses_and_repeats_nothing():
@@ -42,7 +43,7 @@ def test_digits_split_loses_and_repeats_nothing():
 
     images = load_digits()["images"] / 16
     data = load_data("digits")
-    assert len(data.x_train) + len(data.x_test) == len(images)
+    assert len(data.x_train) + len(data.x_valid) + len(data.x_test) == len(images)
     assert sorted(map(bytes, rows(data))) == sorted(map(bytes, images.astype(np.float32)))
 
 
@@ -50,18 +51,41 @@ def test_labels_travel_with_their_rows(tmp_path):
     x = np.arange(40.0).reshape(20, 2)
     data = load_data(npz(tmp_path / "a.npz", x=x, y=x[:, 0].astype(int)))
     assert (data.x_train[:, 0] == data.y_train).all()
+    assert (data.x_valid[:, 0] == data.y_valid).all()
     assert (data.x_test[:, 0] == data.y_test).all()
 
 
-@given(st.integers(2, 500), st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
-def test_split_is_a_partition_and_a_function_of_its_seed(n, seed):
-    train, test = random_split(n, seed, "x")
-    assert sorted((*train, *test)) == list(range(n))
-    assert len(train) > 0
-    assert len(test) == max(1, round(n / 5))
-    again = random_split(n, seed, "x")
-    assert (train == again[0]).all()
+fractions = st.sampled_from([0.0, 0.001, 0.1, 0.2, 0.5, 0.99])
+
+
+@given(st.integers(2, 500), st.integers(0, 2**32), fractions, fractions)
+@settings(max_examples=100, deadline=None)
+def test_split_is_a_partition_and_a_function_of_its_seed(n, seed, validation, test):
+    parts = random_split(n, seed, "x", validation, test)
+    assert sorted(np.concatenate(parts)) == list(range(n))
+    assert len(parts[0]) > 0
+    assert len(parts[2]) == (min(max(1, round(n * test)), n - 1) if test else 0)
+    assert validation or len(parts[1]) == 0
+    again = random_split(n, seed, "x", validation, test)
+    assert all(map(np.array_equal, parts, again))
+    assert np.array_equal(parts[2], random_split(n, seed, "x", 0.0, test)[2])  # the test part is the same
+
+
+def test_a_recorded_split_is_had_again():
+    first = load_data("digits", seed=3, validation_fraction=0.3, test_fraction=0.1)
+    again = load_data("digits", **recorded_split(first.split))
+    assert all(np.array_equal(first.part(part)[0], again.part(part)[0]) for part in ("train", "validation", "test"))
+    assert again.split == first.split
+    whole = load_data("digits", validation_fraction=0, test_fraction=0)
+    assert (whole.split, len(whole.x_train)) == ({"validation": "none", "test": "none"}, 1797)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])
+def test_fractions_are_fractions(fraction):
+    with pytest.raises(ValueError, match=r"validation_fraction in \[0, 1\)"):
+        load_data("digits", validation_fraction=fraction)
+    with pytest.raises(ValueError, match=r"test_fraction in \[0, 1\)"):
+        load_data("digits", test_fraction=fraction)
 
 
 def test_another_seed_is_another_split():
@@ -74,23 +98,13 @@ def test_mnist_keeps_its_pixels_and_its_split():
     folder = Path(os.environ.get("ISTHMUS_DATA", ""))
     if not (folder / "mnist.npz").is_file():
         pytest.skip("needs mnist.npz in $ISTHMUS_DATA")
-    data = load_data("mnist")
+    data = load_data("mnist", seed=None)
     assert data.x_train.shape == (60_000, 28, 28)
     assert data.x_test.shape == (10_000, 28, 28)
     assert data.x_train.dtype == np.uint8
     assert data.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert abs(data.x_train.mean() / 255 - 0.13066) < 1e-5
-    assert data.split == {"kind": "own"}
-
-
-def test_mnist_is_found_in_the_cache_folder(tmp_path, monkeypatch):
-    monkeypatch.delenv("ISTHMUS_DATA", raising=False)
-    monkeypatch.setattr("isthmus.data.named.cache_folder", lambda: tmp_path)
-    with pytest.raises(ValueError, match=r"got no such file; download it from .*mnist\.npz"):
-        load_data("mnist")
-    npz(tmp_path / "mnist.npz", x_train=X, y_train=X, x_test=X, y_test=X)
-    with pytest.raises(ValueError, match="60000 uint8 images of 28 x 28"):
-        load_data("mnist")
+    assert data.split == {"validation": "none", "test": "own"}
 
 
 @pytest.mark.parametrize(
@@ -146,11 +160,11 @@ def test_npz_members_by_any_of_their_names(name, tmp_path):
 def test_npz_own_split_is_kept(tmp_path):
     x = np.arange(16.0).reshape(8, 2)
     path = npz(tmp_path / "a.npz", x_train=x[:5], y_train=np.arange(5), x_test=x[5:], y_test=np.arange(3))
-    data = load_data(path)
+    data = load_data(path, validation_fraction=0)
     assert np.array_equal(data.x_train, x[:5])
     assert np.array_equal(data.x_test, x[5:])
     assert data.y_test.tolist() == [0, 1, 2]
-    assert data.split == {"kind": "own"}
+    assert data.split["test"] == "own"
 
 
 NAN = np.where(np.arange(30).reshape(10, 3) == 7, np.nan, X)
@@ -171,7 +185,10 @@ MESSAGES = [
     ({"x": X, "y": np.arange(9)}, r"one label for each of the 10 examples .* got shape \(9,\)"),
     ({"x": X, "y": np.full(10, np.nan)}, "finite labels .* got nan in row 0"),
     ({"x_train": X, "x_test": X[:, :2]}, r"got \(2,\) for \(3,\)"),
-    ({"x_train": X, "x_test": np.zeros((2, 3), np.uint8)}, "same units, got float64 and uint8"),
+    (
+        {"x_train": X, "x_test": np.zeros((2, 3), np.uint8)},
+        "in the same units as those for training, got uint8 for float64",
+    ),
 ]
 
 
@@ -231,9 +248,9 @@ def test_the_wrong_suffix_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("digit", "Expected one of digits, mnist, or a file ending in .npy, .npz, .csv"),
+        ("digit", r"Expected a name \(digits, mnist, .*\), or a file ending in .npy, .npz, .csv"),
         ("nowhere.npy", "no such file"),
-        ("a.parquet", "Expected one of"),
+        ("a.xlsx", "Expected a name"),
     ],
 )
 def test_unknown_sources_are_refused(source, message):
@@ -241,9 +258,45 @@ def test_unknown_sources_are_refused(source, message):
         load_data(source)
 
 
-def test_a_label_needs_a_table():
-    with pytest.raises(ValueError, match="Expected a .csv file"):
-        load_data("digits", label="y")
+def test_a_label_needs_a_table(tmp_path):
+    np.save(tmp_path / "a.npy", X)
+    for source in ("digits", str(tmp_path / "a.npy")):
+        with pytest.raises(ValueError, match="no such option for .*, got label"):
+            load_data(source, label="y")
+
+
+def test_options_are_those_of_the_reader():
+    with pytest.raises(TypeError, match="no such option for the set digits, got size"):
+        load_data("digits", size=3)
+
+
+def test_arrays_tensors_and_pairs_are_data():
+    import torch
+
+    y = np.arange(10)
+    for source in (X, X.tolist(), torch.tensor(X), (X, y), (torch.tensor(X), torch.tensor(y))):
+        data = load_data(source)
+        assert sorted(map(bytes, rows(data))) == sorted(map(bytes, X))
+        labels = data.part("all")[1]
+        assert labels is None or np.array_equal(np.sort(labels), y)
+    assert load_data((X, y), seed=None).y_train.tolist() == y.tolist()
+    assert rows(load_data(torch.tensor(X).bfloat16())).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        (None, TypeError, "got NoneType"),
+        ({"x": [1.0]}, TypeError, "got dict"),
+        (3.0, TypeError, "got float"),
+        ([[1.0], [1.0, 2.0]], ValueError, "rows of one length"),
+        ([["a"], ["b"]], ValueError, "Expected numbers"),
+        ((X, [1, 2]), ValueError, "one label for each"),
+    ],
+)
+def test_what_is_no_data_is_refused(source, error, message):
+    with pytest.raises(error, match=message):
+        load_data(source)
 
 
 def test_reading_data_needs_no_torch():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isthmus.data import load_data
+from isthmus.data import load_data, split_data
 from isthmus.data.dataset import make_data_set
 from isthmus.evaluation.measures import Evaluation, Measure
 from isthmus.report import Report, render, write_report
@@ -87,13 +87,13 @@ def measured(error: float) -> Evaluation:
 def image_set(shape, dtype=np.uint8, labels=True):
     x = RNG.integers(0, 256, (40, *shape)).astype(dtype)
     y = np.arange(40) % 7 if labels else None
-    return make_data_set("noise", (x, y), None, description="Noise")
+    return split_data(make_data_set("noise", (x, y), description="Noise"))
 
 
 def table_set(n_features, labels=None):
     x = RNG.standard_normal((60, n_features)) @ RNG.standard_normal((n_features, n_features))
     names = tuple(f"feature <{i}> $x" for i in range(n_features))
-    return make_data_set("table", (x, labels), None, feature_names=names)
+    return split_data(make_data_set("table", (x, labels), feature_names=names))
 
 
 def fitted(data, n_components, kinds=("linear", "deterministic", "probabilistic")):

@@ -1,7 +1,20 @@
-"""Reading data: named sets and files, checked at the border. Nothing here imports torch."""
+"""Reading data: named sets, files and what is in memory, checked at the border. Nothing here imports torch."""
 
+from .catalogue import CATALOGUE, NamedSet
 from .dataset import DataSet
-from .load import load_data
-from .named import NAMED_SETS
+from .fetch import cache_folder, check, fetch, find
+from .load import FILES, load_data
+from .split import split_data
 
-__all__ = ["NAMED_SETS", "DataSet", "load_data"]
+__all__ = [
+    "CATALOGUE",
+    "FILES",
+    "DataSet",
+    "NamedSet",
+    "cache_folder",
+    "check",
+    "fetch",
+    "find",
+    "load_data",
+    "split_data",
+]

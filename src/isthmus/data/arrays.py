@@ -10,7 +10,7 @@ import numpy as np
 
 from .dataset import DataSet, make_data_set
 
-__all__ = ["read_members", "read_npy", "read_npz"]
+__all__ = ["read_array", "read_members", "read_npy", "read_npz"]
 
 _EXAMPLES = ("x", "X", "data")
 _LABELS = ("y", "labels")
@@ -18,17 +18,26 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, MemoryError, SyntaxError
 """What NumPy and zipfile raise on torn, foreign or forged files."""
 
 
-def read_npy(path: Path, *, seed: int | None = 0) -> DataSet:
-    """Examples from one array file, split at random."""
+def read_npy(path: Path) -> DataSet:
+    """Examples from one array file."""
+    return make_data_set(path.stem, (read_array(path), None), description=f"Read from {path.name}")
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array in a file.
+
+    Raises:
+        ValueError: not one array, truncated, damaged, or of pickled objects.
+    """
     loaded = _load(path)
     if not isinstance(loaded, np.ndarray):
         loaded.close()
         raise ValueError(f"Expected one array in {path}, got an archive of arrays; rename it to .npz.")
-    return make_data_set(path.stem, (loaded, None), None, description=f"Read from {path.name}", seed=seed)
+    return loaded
 
 
-def read_npz(path: Path, *, seed: int | None = 0) -> DataSet:
-    """Examples and labels from an archive; its own split where it has one."""
+def read_npz(path: Path) -> DataSet:
+    """Examples and labels from an archive; its own parts where it has some."""
     members = read_members(path)
 
     def first(names: tuple[str, ...]) -> np.ndarray | None:
@@ -42,9 +51,10 @@ def read_npz(path: Path, *, seed: int | None = 0) -> DataSet:
             f"Expected a member {', '.join(_EXAMPLES)} or x_train in {path}, got {', '.join(members) or 'none'}; "
             "save the examples with numpy.savez(path, x=...)."
         )
-    x_test = first(("x_test", "X_test"))
+    x_test, x_valid = first(("x_test", "X_test")), first(("x_valid", "X_valid"))
     test = None if x_test is None else (x_test, first(("y_test",)))
-    return make_data_set(path.stem, (train, labels), test, description=f"Read from {path.name}", seed=seed)
+    valid = None if x_valid is None else (x_valid, first(("y_valid",)))
+    return make_data_set(path.stem, (train, labels), test, valid=valid, description=f"Read from {path.name}")
 
 
 def read_members(path: Path) -> dict[str, np.ndarray]:

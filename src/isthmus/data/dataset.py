@@ -1,4 +1,4 @@
-"""What every reader returns: training and test examples, with what is known about them."""
+"""What every reader returns: examples to train on, to validate and to test with, and what is known about them."""
 
 from __future__ import annotations
 
@@ -8,111 +8,141 @@ import numpy as np
 
 from .validation import check_examples, check_labels
 
-__all__ = ["TEST_FRACTION", "DataSet", "make_data_set"]
+__all__ = ["DataSet", "Labelled", "make_data_set"]
 
-TEST_FRACTION = 0.2
-"""Share of the examples that is kept for testing where a source brings no split of its own."""
+Labelled = tuple[np.ndarray, np.ndarray | None]
+"""Examples (n, ...) and their labels (n,) or None."""
 
 
 class DataSet(NamedTuple):
-    """Examples to train on and to test on.
+    """Examples in three parts: for training, for validation while training, and for testing afterwards.
 
     Attributes:
         name: short name for titles and folders.
         x_train: (n, d), (n, h, w) or (n, c, h, w); uint8 pixels in 0..255, or floats.
         y_train: labels of the training examples, (n,), or None.
-        x_test: examples that training never sees, of the same shape.
+        x_valid: examples to choose by while training, such as when to stop; of the same shape, perhaps none.
+        y_valid: their labels, or None.
+        x_test: examples that nothing is fitted to or chosen by, perhaps none.
         y_test: their labels, or None.
         feature_shape: shape of one example: (d,), (h, w) or (c, h, w).
-        description: one sentence for reports.
-        split: how the test examples were chosen, as plain JSON: `{"kind": "own"}` or
-            `{"kind": "random", "seed": ..., "test_fraction": ...}`.
+        source: where they come from, in a few words.
+        split: how the parts were chosen, as plain JSON; see `isthmus.data.split`.
         feature_names: names of a table's columns, or None.
+        binarisation: how grey pixels became black and white ones before, as plain JSON, `{"kind": "static", "seed":
+            ...}`, or None where they did not.
+        preparation: how the source became examples, as plain JSON, for `load_data` to read others in the same way; or
+            None where nothing was done to them.
     """
 
     name: str
     x_train: np.ndarray
     y_train: np.ndarray | None
+    x_valid: np.ndarray
+    y_valid: np.ndarray | None
     x_test: np.ndarray
     y_test: np.ndarray | None
     feature_shape: tuple[int, ...]
-    description: str
+    source: str
     split: dict[str, Any]
     feature_names: tuple[str, ...] | None = None
+    binarisation: dict[str, Any] | None = None
+    preparation: dict[str, Any] | None = None
 
-    def part(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Examples and labels of a part: "train", "test", or "all" of them, training examples first."""
-        parts = {"train": (self.x_train, self.y_train), "test": (self.x_test, self.y_test)}
+    @property
+    def description(self) -> str:
+        """One sentence for reports."""
+        parts = {"to train on": self.x_train, "to validate with": self.x_valid, "to test on": self.x_test}
+        sizes = [f"{len(x):,} examples {what}" for what, x in parts.items() if len(x)]
+        sizes = sizes[:1] + [size.replace(" examples", "") for size in sizes[1:]]
+        last = f" and {sizes.pop()}" if len(sizes) > 1 else ""
+        how = [_split_text(self.split)] + ([binarisation_text(self.binarisation)] if self.binarisation else [])
+        text = f"{', '.join(sizes)}{last} ({', '.join(how)}), {_shape_text(self.feature_shape)}."
+        return f"{self.source}: {text}" if self.source else text
+
+    def part(self, name: str) -> Labelled:
+        """Examples and labels of a part: "train", "validation", "test", or "all" of them in this order."""
+        parts = {
+            "train": (self.x_train, self.y_train),
+            "validation": (self.x_valid, self.y_valid),
+            "test": (self.x_test, self.y_test),
+        }
         if name != "all":
             return parts[name]
-        y = None if self.y_train is None or self.y_test is None else np.concatenate((self.y_train, self.y_test))
-        return np.concatenate((self.x_train, self.x_test)), y
+        filled = [part for part in parts.values() if len(part[0])]
+        if len(filled) == 1:
+            return filled[0]
+        labels = [y for _, y in filled if y is not None]
+        y = np.concatenate(labels) if len(labels) == len(filled) else None
+        return np.concatenate([x for x, _ in filled]), y
 
 
 def make_data_set(
     name: str,
-    train: tuple[np.ndarray, np.ndarray | None],
-    test: tuple[np.ndarray, np.ndarray | None] | None,
+    train: Labelled,
+    test: Labelled | None = None,
     *,
+    valid: Labelled | None = None,
     description: str = "",
     feature_names: tuple[str, ...] | None = None,
-    seed: int | None = 0,
+    binarisation: dict[str, Any] | None = None,
 ) -> DataSet:
-    """Check examples and labels, and split them at random if they bring no test set.
+    """Check examples and labels; `isthmus.data.split` draws the parts that they don't bring.
 
     Args:
         name: of the set, used in errors as well.
         train: examples and their labels.
-        test: the same for testing; None draws a share of `TEST_FRACTION` from `train`.
-        description: one sentence; the sizes are put behind it.
+        test: the same for testing, where the set has a part for it.
+        valid: the same for validation.
+        description: where they come from, in a few words.
         feature_names: of a table's columns.
-        seed: of the random split; None draws none, so that all rows stay in order, in `x_train`.
+        binarisation: of data that come black and white; see `DataSet`.
+
+    Returns:
+        The examples in the order in which they came; parts that the set does not have are empty.
 
     Raises:
         ValueError: not numeric, empty, not finite, of unfit shape, or labels of another length.
     """
-    x_train = check_examples(train[0], f"{name}", feature_names)
+    x_train = check_examples(train[0], name, feature_names)
     y_train = check_labels(train[1], len(x_train), name)
-    split: dict[str, Any] = {"kind": "own"}
-    if test is not None:
-        x_test = check_examples(test[0], f"the test examples of {name}", feature_names)
-        y_test = check_labels(test[1], len(x_test), f"the test examples of {name}")
-        _check_alike(x_train, x_test, name)
-    elif seed is None:
-        split = {"kind": "none"}
-        x_test, y_test = x_train[:0], None if y_train is None else y_train[:0]
-    else:
-        first, second = random_split(len(x_train), seed, name)
-        split = {"kind": "random", "seed": seed, "test_fraction": TEST_FRACTION}
-        x_train, x_test = x_train[first], x_train[second]
-        y_train, y_test = (None, None) if y_train is None else (y_train[first], y_train[second])
-    shape = tuple(x_train.shape[1:])
-    how = {"own": "own split", "none": "not split"}.get(split["kind"], f"random split, seed {seed}")
-    sizes = f"{len(x_train):,} examples to train on and {len(x_test):,} to test on ({how}), {_shape_text(shape)}"
-    text = f"{description.rstrip('.')}: {sizes}." if description else f"{sizes}."
-    return DataSet(name, x_train, y_train, x_test, y_test, shape, text, split, feature_names)
+    nothing: Labelled = (x_train[:0], None if y_train is None else y_train[:0])
+    split = {kind: "none" if part is None else "own" for kind, part in (("validation", valid), ("test", test))}
+    x_valid, y_valid = nothing if valid is None else _checked(valid, x_train, f"the validation examples of {name}")
+    x_test, y_test = nothing if test is None else _checked(test, x_train, f"the test examples of {name}")
+    return DataSet(
+        name, x_train, y_train, x_valid, y_valid, x_test, y_test, tuple(x_train.shape[1:]), description.rstrip("."),
+        split, feature_names, binarisation,
+    )  # fmt: skip
 
 
-def random_split(n: int, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and for testing, a pure function of the number of rows and the seed."""
-    if n < 2:
-        raise ValueError(f"Expected at least 2 examples in {name} to split into training and test, got {n}.")
-    order = np.random.default_rng(seed).permutation(n)
-    n_test = max(1, round(TEST_FRACTION * n))
-    return np.sort(order[n_test:]), np.sort(order[:n_test])
-
-
-def _check_alike(x_train: np.ndarray, x_test: np.ndarray, name: str) -> None:
-    if x_train.shape[1:] != x_test.shape[1:]:
+def _checked(part: Labelled, x_train: np.ndarray, what: str) -> Labelled:
+    """A part of a set, like its training examples in shape and units."""
+    x = check_examples(part[0], what)
+    if x_train.shape[1:] != x.shape[1:]:
+        raise ValueError(f"Expected {what} shaped like those for training, got {x.shape[1:]} for {x_train.shape[1:]}.")
+    if (x_train.dtype == np.uint8) != (x.dtype == np.uint8):  # 0..255 beside 0..1 would pass silently
         raise ValueError(
-            f"Expected test examples shaped like the training examples of {name}, "
-            f"got {x_test.shape[1:]} for {x_train.shape[1:]}."
+            f"Expected {what} in the same units as those for training, got {x.dtype} for {x_train.dtype}; "
+            "use uint8 pixels or floats for both."
         )
-    if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):  # 0..255 beside 0..1 would pass silently
-        raise ValueError(
-            f"Expected training and test examples of {name} in the same units, "
-            f"got {x_train.dtype} and {x_test.dtype}; use uint8 pixels or floats for both."
-        )
+    return x, check_labels(part[1], len(x), what)
+
+
+def binarisation_text(binarisation: dict[str, Any]) -> str:
+    """How data were binarised, in words: what a likelihood of them is a likelihood of."""
+    seed = binarisation.get("seed")
+    how = f"seed {seed}" if seed is not None else binarisation.get("by", "as published")
+    return f"{binarisation['kind']} binarisation ({how})"
+
+
+def _split_text(split: dict[str, Any]) -> str:
+    drawn = [kind for kind in ("validation", "test") if split.get(kind) == "random"]
+    own = [kind for kind in ("validation", "test") if split.get(kind) == "own"]
+    if not drawn:
+        return "own split" if own else "not split"
+    text = f"random split, seed {split['seed']}"
+    return text if not own else f"{text}; own {own[0]} part"
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

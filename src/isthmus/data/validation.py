@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["check_examples", "check_labels"]
+__all__ = ["check_examples", "check_labels", "check_unpacked_size"]
 
 _CHANNELS = (1, 2, 3, 4)
+
+_ALWAYS, _MOST_EXPANSION = 64 << 20, 200
 
 
 def check_examples(x: np.ndarray, name: str, feature_names: tuple[str, ...] | None = None) -> np.ndarray:
@@ -58,6 +60,18 @@ def check_labels(y: np.ndarray | None, n: int, name: str) -> np.ndarray | None:
         row = int(np.flatnonzero(~np.isfinite(y))[0])
         raise ValueError(f"Expected finite labels of {name}, got {y[row]} in row {row}.")
     return y
+
+
+def check_unpacked_size(size: int, packed: int, what: str) -> None:
+    """Refuse a size that packed bytes can't hold, or should not, before anything is allocated.
+
+    Images shrink tenfold when they are packed; what was made to fill a memory, a thousandfold.
+
+    Raises:
+        ValueError: it is too large.
+    """
+    if size > max(_ALWAYS, _MOST_EXPANSION * packed) or size > 1040 * packed + 4096:
+        raise ValueError(f"Expected data of a likely size in {what}, got a header that says {size:,} bytes.")
 
 
 def _check_finite(x: np.ndarray, name: str, feature_names: tuple[str, ...] | None) -> None:
