@@ -1,131 +1,179 @@
-"""Comma-separated tables: one example a row, numbers throughout, a label column if named."""
+"""What every table is here, wherever it comes from: named columns of numbers or of text, in pieces of some rows."""
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
+import difflib
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from .dataset import DataSet, make_data_set
-
-__all__ = ["read_csv"]
+__all__ = [
+    "Table",
+    "TableSource",
+    "column_of",
+    "index_columns",
+    "is_text",
+    "joined",
+    "listed",
+    "missing_cells",
+    "quoted",
+    "resolve",
+    "text_column",
+    "unique",
+]
 
 _SHOWN = 5
+_INDEX_NAMES = ("", "Unnamed: 0")
 
 
-def read_csv(path: Path, *, label: str | None = None, seed: int | None = 0) -> DataSet:
-    """Examples from a table, split at random.
+@dataclass(frozen=True)
+class Table:
+    """Some rows of a table.
 
-    The first row is a header if some cell in it is no number while the column below is numeric, or if none of its
-    cells is a number. Fields are separated by comma, semicolon or tab.
+    Attributes:
+        names: of the columns, each once.
+        columns: (n,) each: numbers, with NaN where a cell is missing, or text as objects, with None where one is.
+    """
 
-    Args:
-        path: the file, UTF-8.
-        label: name of the column with the labels, or its number from 0; negative numbers count from the right.
-        seed: of the split.
+    names: tuple[str, ...]
+    columns: tuple[np.ndarray, ...]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[self.names.index(name)]
+
+    def __len__(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    def rows(self, rows: np.ndarray) -> Table:
+        """These rows, by number or by mask."""
+        return Table(self.names, tuple(column[rows] for column in self.columns))
+
+
+class TableSource(Protocol):
+    """What each reader of tables has: a description of the columns, and their rows piece by piece.
+
+    Attributes:
+        title: what errors call it.
+        names: of the columns, each once.
+        unfit: name -> kind, of columns that are neither numbers nor text, such as lists.
+        text: name -> an example in quotes, of columns of text.
+        index: columns that only number the rows, as pandas writes them.
+        n_rows: rows of all pieces together.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    unfit: dict[str, str]
+    text: dict[str, str]
+    index: tuple[str, ...]
+    n_rows: int
+
+    def pieces(self, names: Sequence[str], as_text: Collection[str] = ()) -> Iterator[Table]:
+        """The rows in order, only these columns; a source without types leaves those in `as_text` as text."""
+        ...
+
+
+def is_text(column: np.ndarray) -> bool:
+    """Whether a column holds text rather than numbers."""
+    return column.dtype.kind == "O"
+
+
+def missing_cells(column: np.ndarray) -> np.ndarray:
+    """Where cells are missing, (n,) of booleans."""
+    if is_text(column):
+        return np.fromiter((cell is None for cell in column), bool, len(column))
+    return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
+
+
+def joined(pieces: Iterable[Table]) -> Table:
+    """Pieces as one table; memory for it twice while it is put together."""
+    tables = list(pieces)
+    if len(tables) == 1:
+        return tables[0]
+    columns = zip(*(table.columns for table in tables), strict=True)
+    return Table(tables[0].names, tuple(np.concatenate(parts) for parts in columns))
+
+
+def column_of(values: Sequence[Any]) -> np.ndarray | str:
+    """A column from Python objects, None or NaN where a cell is missing; or, where it can't be one, what they are."""
+    kept = [None if isinstance(value, float | np.floating) and np.isnan(value) else value for value in values]
+    present = [value for value in kept if value is not None]
+    if all(isinstance(value, bool | np.bool_) for value in present) or all(map(_is_real, present)):
+        if not present or len(present) < len(kept):
+            return np.array([math.nan if value is None else float(value) for value in kept], dtype=float)
+        numbers = np.array([value if isinstance(value, bool | int | float) else float(value) for value in present])
+        return numbers.astype(float) if numbers.dtype.kind == "O" else numbers  # integers of more than 64 bits
+    odd = next((value for value in present if isinstance(value, list | tuple | dict | set | bytes | np.ndarray)), None)
+    if odd is not None:
+        return type(odd).__name__
+    return text_column([None if value is None else str(value) for value in kept])
+
+
+def text_column(cells: Sequence[str | None]) -> np.ndarray:
+    """A column of text; None where a cell is missing."""
+    column = np.empty(len(cells), dtype=object)
+    column[:] = cells
+    return column
+
+
+def _is_real(value: Any) -> bool:
+    if isinstance(value, str | bytes | bool | np.bool_ | list | tuple | dict | np.ndarray):
+        return False
+    return isinstance(value, int | float | np.number) or type(value).__name__ in ("Decimal", "Fraction")
+
+
+def unique(names: Iterable[Any]) -> tuple[str, ...]:
+    """Names as text, each once: "u", "u" become "u", "u (2)"."""
+    found: list[str] = []
+    for name in map(str, names):
+        number, new = 1, name
+        while new in found:
+            number += 1
+            new = f"{name} ({number})"
+        found.append(new)
+    return tuple(found)
+
+
+def index_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns in which pandas writes the numbers of rows: the first one without a name, and `__index_level_0__`."""
+    first = [name for name in names[:1] if name in _INDEX_NAMES]
+    return (*first, *(name for name in names if name.startswith("__index_level_")))
+
+
+def resolve(column: str, source: TableSource, what: str) -> str:
+    """The name of a column that is given by its name, or by its number from 0, negative ones from the right.
 
     Raises:
-        ValueError: not text, empty, rows of different length, no such label column, or cells that are no numbers.
+        ValueError: there is none.
     """
+    if f"{column} (2)" in source.names:
+        n = 1 + sum(name.startswith(f"{column} (") for name in source.names)
+        raise ValueError(f"Expected one column {column!r} in {source.title}, got {n}; use its number.")
+    if column in source.names:
+        return column
+    n = len(source.names)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            sample = file.readline()
-            delimiter = max(",;\t", key=sample.count)
-            file.seek(0)
-            rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
-    except OSError as error:
-        raise ValueError(f"Expected a readable file at {path}, got: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"Expected a table in UTF-8 text in {path}, got something else ({error}).") from error
-    if not rows:
-        raise ValueError(f"Expected a table in {path}, got an empty file.")
-    header = [name.strip() for name in rows[0]] if _has_header(rows) else None
-    body = rows[1:] if header else rows
-    if not body:
-        raise ValueError(f"Expected at least one row of numbers in {path}, got only a header.")
-    _check_lengths(body, len(rows[0]), path)
-    names = header or [f"column {i}" for i in range(len(rows[0]))]
-    target = None if label is None else _label_column(label, header, len(names), path)
-    columns = [i for i in range(len(names)) if i != target]
-    x = _numbers(body, columns, names, path)
-    y = None if target is None else _labels([row[target].strip() for row in body])
-    feature_names = tuple(names[i] for i in columns)
-    description = f"Read from {path.name}" + (f", labelled by {names[target]}" if target is not None else "")
-    return make_data_set(path.stem, (x, y), None, description=description, feature_names=feature_names, seed=seed)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
+        number = int(column)
     except ValueError:
-        return False
-    return True
-
-
-def _has_header(rows: list[list[str]]) -> bool:
-    first = [_is_number(cell) for cell in rows[0]]
-    if not any(first):
-        return True
-    below = [row for row in rows[1:21] if len(row) == len(first)]
-    return any(not number and below and all(_is_number(row[i]) for row in below) for i, number in enumerate(first))
-
-
-def _check_lengths(body: list[list[str]], n_columns: int, path: Path) -> None:
-    for i, row in enumerate(body):
-        if len(row) != n_columns:
-            raise ValueError(f"Expected {n_columns} columns in every row of {path}, got {len(row)} in row {i}.")
-
-
-def _label_column(label: str, header: list[str] | None, n_columns: int, path: Path) -> int:
-    if header is not None and header.count(label) > 1:
-        raise ValueError(f"Expected one column {label!r} in {path}, got {header.count(label)}; use its number.")
-    if header is not None and label in header:
-        target = header.index(label)
-    else:
-        try:
-            target = int(label)
-        except ValueError:
-            known = _listed([repr(name) for name in header]) if header else "no header"
-            raise ValueError(f"Expected a column {label!r} in {path}, got {known}.") from None
-        if not -n_columns <= target < n_columns:
-            raise ValueError(f"Expected a label column below {n_columns} in {path}, got {label}.")
-        target %= n_columns
-    if n_columns == 1:
-        raise ValueError(f"Expected a feature besides the label {label!r} in {path}, got one column.")
-    return target
-
-
-def _numbers(body: list[list[str]], columns: list[int], names: list[str], path: Path) -> np.ndarray:
-    x = np.empty((len(body), len(columns)))
-    wrong = {}  # column -> (row, cell) of its first cell that is no number
-    for j, column in enumerate(columns):
-        cells = [row[column] for row in body]
-        try:
-            x[:, j] = [float(cell) for cell in cells]
-        except ValueError:
-            wrong[column] = next((i, cell) for i, cell in enumerate(cells) if not _is_number(cell))
-    if wrong:
-        column, (row, cell) = next(iter(wrong.items()))
-        some = _listed([repr(names[i]) for i in wrong])
-        what = f"{cell!r}" if cell.strip() else "an empty cell"
+        close = difflib.get_close_matches(column, source.names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
         raise ValueError(
-            f"Expected numbers in {path}, got other text in {some} (row {row} of {names[column]!r} holds {what}); "
-            "drop or encode such columns, fill empty cells, or name one of them as the label."
-        )
-    return x
+            f"Expected a column {column!r} as the {what} in {source.title}, got {quoted(source.names)}{hint}"
+        ) from None
+    if not -n <= number < n:
+        raise ValueError(f"Expected a {what} column below {n} in {source.title}, got {column}.")
+    return source.names[number]
 
 
-def _labels(cells: list[str]) -> np.ndarray:
-    """Integers where all are, else the text: numbers with a fraction keep theirs as floats."""
-    for kind in (int, float):
-        try:
-            return np.array([kind(cell) for cell in cells])
-        except (ValueError, OverflowError):
-            continue
-    return np.array(cells)
+def quoted(items: Iterable[str]) -> str:
+    """Names in quotes, the first few of many."""
+    return listed([repr(item) for item in items])
 
 
-def _listed(items: list[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+def listed(items: Sequence[str]) -> str:
+    """The first few of many, and how many more there are."""
+    more = f" and {len(items) - _SHOWN:,} more" if len(items) > _SHOWN else ""
     return ", ".join(items[:_SHOWN]) + more
