@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -62,16 +63,21 @@ def assert_is(folder: Path, uninterrupted) -> None:
 
 
 @posix
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_killed_run_is_the_run_that_was_not(tmp_path, uninterrupted, kills):
-    command = [sys.executable, SCRIPT, tmp_path, "killed", str(kills)]
+@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.slow)])
+def test_runs_killed_at_random_moments_are_the_run_that_was_not(tmp_path, uninterrupted, kills):
+    seed = random.SystemRandom().randrange(2**31)
+    command = [sys.executable, SCRIPT, tmp_path, "killed", str(kills), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    print(f"seed {seed}; run, step, writing at each kill:\n{done.stdout}")  # which pytest shows where this fails
     assert done.returncode == 0, done.stderr
-    steps = [int(line) for line in done.stdout.split()]
-    assert len(steps) == kills
-    assert 0 < steps[0] < steps[-1] < uninterrupted[1][-1]["step"]
-    assert_is(tmp_path, uninterrupted)
-    assert list(tmp_path.rglob(".*")) == []  # what killed writers left is gone
+    moments = [line.split() for line in done.stdout.splitlines()]
+    assert len(moments) == kills
+    assert len({(run, step) for run, step, _ in moments}) > kills / 4  # they got on between the kills
+    runs = sorted(path for path in tmp_path.iterdir() if path.name.isdigit())
+    assert len(runs) == int(moments[-1][0]) + 1 or len(runs) == int(moments[-1][0]) + 2
+    for run in runs:
+        assert_is(run, uninterrupted)
+        assert list(run.rglob(".*")) == []  # what killed writers left is gone
 
 
 @posix

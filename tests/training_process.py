@@ -1,7 +1,7 @@
-"""A training run that other processes kill: `python training_process.py FOLDER WHAT [KILLS]`.
+"""A training run that other processes kill: `python training_process.py FOLDER WHAT [KILLS SEED]`.
 
 WHAT is "run" (go on from the newest checkpoint to the end, then write the result), or "killed": fork runs one after
-the other, kill each at a random moment after it has written a checkpoint, then run to the end.
+the other and kill them at KILLS random moments in all, drawn from SEED; folders inside hold the runs.
 """
 
 from __future__ import annotations
@@ -45,23 +45,42 @@ def train(folder: Path) -> None:
     write_tensors(folder / "result", model.state_dict(), {"history": history})
 
 
-def killed(folder: Path, kills: int) -> None:
-    """Kill at random moments, many of them while a checkpoint is being written; print the steps that were reached."""
-    for _ in range(kills):
-        target = reached(folder) + 3 * random.randint(1, 80 // kills)
-        child = os.fork()
-        if not child:
-            train(folder)
-            os._exit(0)
-        while reached(folder) < target:
-            time.sleep(0.0005)
-        time.sleep(random.random() * 0.01)
+def killed(folder: Path, kills: int, seed: int) -> None:
+    """Kill runs at random moments, from their first instant on, going on with each until it is over; then the next.
+
+    Prints, for each kill, the run, the step that it had saved, and whether it was writing a file.
+    """
+    moments = random.Random(seed)
+    number, began = 0, time.monotonic()
+    waited(forked(folder / "undisturbed"))
+    longest = (time.monotonic() - began) / 8  # so that a run is killed more than ten times
+    while kills:
+        run = folder / str(number)
+        child = forked(run)
+        time.sleep(moments.uniform(0, longest))
         os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):
-            raise SystemExit("the run was over before it was killed")
-        print(reached(folder), flush=True)
-    train(folder)
+        if waited(child):
+            kills -= 1
+            print(number, reached(run), bool(list(run.rglob(".*tmp"))), flush=True)
+        else:  # it was over before
+            number += 1
+    train(folder / str(number))
+
+
+def forked(folder: Path) -> int:
+    """The id of a process that trains; it starts at once, as all it needs is imported here."""
+    if not (child := os.fork()):
+        train(folder)
+        os._exit(0)
+    return child
+
+
+def waited(child: int) -> bool:
+    """Whether it was killed; an error in it ends all."""
+    _, status = os.waitpid(child, 0)
+    if status not in (0, signal.SIGKILL):
+        raise SystemExit(f"a run ended with status {status}")
+    return os.WIFSIGNALED(status)
 
 
 def reached(folder: Path) -> int:
@@ -76,4 +95,4 @@ if __name__ == "__main__":
     if sys.argv[2] == "run":
         train(Path(sys.argv[1]))
     else:
-        killed(Path(sys.argv[1]), int(sys.argv[3]))
+        killed(Path(sys.argv[1]), *map(int, sys.argv[3:]))

@@ -77,11 +77,15 @@ class PCA(LatentEstimator):
             )
         self.scaling_ = Scaling(scale=PIXEL_LEVELS if self.pixels_ else 1.0)
         data = self.data_units(rows)
-        mean = data.mean(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = data.mean(axis=0)
+            if not np.isfinite(np.square(data - mean).sum()):
+                raise ValueError("Expected data whose squares float64 can hold, got larger ones; scale them down.")
         # Exact solvers, never the randomised one: it is a reference. The covariance is that of centred data, as
         # products of numbers far from zero would drown what differs between rows.
         solver = "covariance_eigh" if n > n_features else "full"
-        fitted = decomposition.PCA(int(self.n_components), svd_solver=solver).fit(data - mean)
+        with np.errstate(invalid="ignore"):  # a ratio of variances that nobody reads: 0 / 0 where all rows are alike
+            fitted = decomposition.PCA(int(self.n_components), svd_solver=solver).fit(data - mean)
         self.mean_, self.components_ = mean + fitted.mean_, np.ascontiguousarray(fitted.components_)
         self.explained_variance_ = np.maximum(fitted.explained_variance_, 0)
         # Over all F - k directions left out, zeros included: scikit-learn counts min(n, F) - k, and so has another
