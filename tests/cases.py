@@ -26,7 +26,7 @@ from isthmus.heads import (
 )
 from isthmus.model import Batch, Conditional, LatentVariableModel, Layer, Sampler, Trace, draw
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder, ResNetDecoder, ResNetEncoder
-from isthmus.objectives import ELBO, Objective, Reconstruction
+from isthmus.objectives import ELBO, Denoising, Objective, Reconstruction
 from isthmus.priors import StandardNormal
 
 F, H, D, C = 35, 16, 3, 4
@@ -151,11 +151,17 @@ class TwoLayers(LatentVariableModel):
         return Trace(batch, layers, self.decoder(z1), hidden)
 
 
+def every_other_lost(x: Tensor) -> Tensor:
+    """A corruption without noise of its own: what it does to an example is the same in every batch."""
+    return x * (torch.arange(x.shape[-1]) % 2)
+
+
 # --- the table -------------------------------------------------------------------------------------
 
 CASES: dict[str, Callable[[], Case]] = {
     "autoencoder": lambda: Case(autoencoder(), Reconstruction(), real),
     "autoencoder, sigmoid code": lambda: Case(autoencoder(torch.sigmoid), Reconstruction(), real),
+    "autoencoder, denoising": lambda: Case(autoencoder(), Denoising(Reconstruction(), every_other_lost), real),
     "VAE": lambda: Case(vae(), ELBO(), binary),
     "VAE, many samples": lambda: Case(vae(), ELBO(n_samples=4), binary),
     "VAE, beta and free bits, weighted, warming up": lambda: Case(

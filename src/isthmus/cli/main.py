@@ -103,6 +103,8 @@ def _usage_error(message: str) -> int:
 
 def _failed(command: str, message: str, code: int) -> int:
     number = int(os.environ.get("RANK", "0"))
+    if number and code == 130:  # all were stopped; the first one says so
+        return code
     process = f" (process {number})" if number else ""
     print(f"isthmus {command}{process}: {message}", file=sys.stderr, flush=True)
     return code
