@@ -105,13 +105,17 @@ def _read(source: Any, options: dict[str, Any], **known: Any) -> DataSet:
         return _call(CATALOGUE[str(source)].load, f"the set {source}", options, **known)
     path = Path(source).expanduser()
     suffix = path.suffix.lower()
+    if path.is_dir():
+        from .images import read_images
+
+        return _call(read_images, "a folder of images", options, path, **known)
     if suffix not in _READERS:
         raise ValueError(
-            f"Expected a name ({', '.join(CATALOGUE)}), or a file ending in {', '.join(FILES)}, got {str(source)!r}."
+            f"Expected a name ({', '.join(CATALOGUE)}), a folder of images, or a file ending in {', '.join(FILES)}, "
+            f"got {str(source)!r}."
         )
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise ValueError(f"Expected a file at {source}, got {what}; use its path, or one of {', '.join(CATALOGUE)}.")
+        raise ValueError(f"Expected a file at {source}, got no such file; use its path, or a name of the catalogue.")
     module, function = _READERS[suffix]
     reader = getattr(import_module(f".{module}", __package__), function)
     return _call(reader, f"a {suffix} file", options, path, **known)
