@@ -63,7 +63,7 @@ class FileSource:
                 direct = out.dtype == self.dtype and out.flags.c_contiguous
                 target = out if direct else np.empty((stop - start, *self.shape[1:]), self.dtype)
                 file.seek(self.offset + start * self.row_bytes)
-                left = memoryview(target.reshape(-1).view(np.uint8))
+                left = memoryview(target.reshape(-1).view(np.uint8).data)
                 while left and (count := file.readinto(left)):  # one read gives 2 GB at most
                     left = left[count:]
                 if left:

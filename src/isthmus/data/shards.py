@@ -53,8 +53,8 @@ class Shards:
 
     Example:
         >>> rows = Shards([np.zeros((3, 2)), np.ones((4, 2))])
-        >>> rows.shape, rows[2:4].tolist(), rows.max()
-        ((7, 2), [[0.0, 0.0], [1.0, 1.0]], 1.0)
+        >>> rows.shape, float(rows[2:4].sum()), rows.max()
+        ((7, 2), 2.0, 1.0)
     """
 
     def __init__(self, parts: Any, *, name: str | None = None, buffer_bytes: int = BUFFER_BYTES) -> None:
@@ -107,7 +107,12 @@ class Shards:
     @property
     def fits_buffer(self) -> bool:
         """Whether all rows fit in one buffer: such data train as resident ones do."""
-        return self.nbytes <= self.buffer_bytes
+        return len(self) * self.row_cost <= self.buffer_bytes
+
+    @property
+    def row_cost(self) -> int:
+        """Bytes that a row takes in a buffer, with its place in the order."""
+        return self.nbytes // max(1, len(self)) + 8
 
     def __len__(self) -> int:
         return self.shape[0]

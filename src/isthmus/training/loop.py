@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..data.shards import Shards
 from ..files import remove, remove_temporaries
 from ..model import LatentVariableModel
 from ..objectives import Objective
@@ -19,12 +20,13 @@ from ..processes import agreed, is_first, joined, n_processes, send_first, wait_
 from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_checkpoints
 from .folder import own_folder
 from .interrupts import interrupts
-from .memory import keep_freed_memory
+from .memory import check_device, keep_freed_memory
 from .progress import Progress
 from .rows import Rows, Scaling, checked_rows, fingerprint
 from .run import Run, steps_per_epoch
 from .settings import Settings
 from .step import Step
+from .stream import Stream, checked_data
 
 __all__ = ["fit"]
 
@@ -35,7 +37,7 @@ COMPILE_FROM = 6_000
 def fit(
     model: LatentVariableModel,
     objective: Objective,
-    data: Rows | Tensor | np.ndarray,
+    data: Rows | Stream | Shards | Tensor | np.ndarray,
     settings: Settings | None = None,
     *,
     scaling: Scaling | None = None,
@@ -57,7 +59,8 @@ def fit(
         model: what to train; it ends on the device of the settings.
         objective: for what.
         data: rows (n, F) of any dtype, kept as they are and scaled inside the step; `Rows` adds conditions and
-            weights.
+            weights. Memory maps and `isthmus.data.Shards` that are larger than a buffer are read while training:
+            see `Stream` for the order of their rows, and for their conditions and weights.
         settings: how; see `Settings`.
         scaling: from the data to the model's units.
         validation: rows whose mean loss, on fixed noise, is measured after each epoch; needed for `patience`.
@@ -96,8 +99,8 @@ def fit(
     settings = settings or Settings()
     if resume and folder is None:
         raise ValueError("Expected the folder of the run to resume, got None; pass folder=.")
-    rows = checked_rows(data, "data")
-    held_out = None if validation is None else checked_rows(validation, "validation", rows.x.shape[1])
+    rows = checked_data(data, "data")
+    held_out = None if validation is None else checked_rows(validation, "validation", rows.n_features)
     if settings.patience is not None and held_out is None:
         raise ValueError("Expected validation data with patience, got none; pass validation=, or patience=None.")
     scaling, folder = scaling or Scaling(), None if folder is None else Path(folder)
@@ -124,7 +127,7 @@ def fit(
 
 
 def _prepare(
-    model: LatentVariableModel, objective: Objective, settings: Settings, rows: Rows, held_out: Rows | None,
+    model: LatentVariableModel, objective: Objective, settings: Settings, rows: Rows | Stream, held_out: Rows | None,
     scaling: Scaling, folder: Path | None, resume: bool,
 ) -> Run:  # fmt: skip
     """Put data and model together on the device, at the state to begin with."""
@@ -144,6 +147,7 @@ def _prepare(
     made_of = identity(step, settings, fingerprint(rows, scaling), held_out_print)
     _meet(model, made_of)
     state = _start(folder, resume, step, settings, made_of)
+    check_device([rows, held_out], device)
     held_out = None if held_out is None else held_out.to(device)
     return Run(step, settings, rows.to(device), held_out, state, folder, made_of)
 

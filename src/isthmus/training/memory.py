@@ -1,10 +1,17 @@
-"""Memory that a step gives back is taken again by the next one: it should not go through the kernel in between."""
+"""Memory: data that a device can't hold are found before training; what a step gives back, the next one takes again."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
-__all__ = ["keep_freed_memory"]
+import torch
+
+from ..data.memory import check_fits
+from .rows import Rows
+from .stream import Stream
+
+__all__ = ["check_device", "keep_freed_memory"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters, from glibc's malloc.h
 
@@ -22,3 +29,17 @@ def keep_freed_memory() -> None:
         return
     mallopt(_MMAP_THRESHOLD, 2**25)
     mallopt(_TRIM_THRESHOLD, 2**28)
+
+
+def check_device(data: Sequence[Rows | Stream | None], device: torch.device) -> None:
+    """Make sure that data that will be resident on a GPU fit there, beside what is there already.
+
+    Raises:
+        TooLargeError: they don't; says what to use.
+    """
+    if device.type != "cuda":
+        return
+    tensors = [part for rows in data if isinstance(rows, Rows) for part in rows if part is not None]
+    n_bytes = sum(part.numel() * part.element_size() for part in tensors if part.device != device)
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    check_fits(n_bytes, f"the data on {device}", "stream them: isthmus.data.Shards(X)", free)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.shards import Shards
 from ..model import Batch
 from ..processes import Part, own_part
+
+if TYPE_CHECKING:
+    from .stream import Stream
 
 __all__ = ["Rows", "Scaling", "checked_rows", "epoch_order", "fingerprint", "mix"]
 
@@ -56,6 +60,16 @@ class Rows(NamedTuple):
         """How many rows there are."""
         return len(self.x)
 
+    @property
+    def n_features(self) -> int:
+        """Features of a row."""
+        return self.x.shape[1]
+
+    @property
+    def arrangement(self) -> str:
+        """What the order depends on besides the seed: nothing; see `Stream`."""
+        return ""
+
     def batches(self, seed: int, epoch: int, size: int, first: int = 0) -> Iterator[tuple[Rows, Part]]:
         """An epoch's batches from number `first` on: this process's rows of each, and which part of it they are."""
         order = epoch_order(seed, epoch, self.n_rows).to(self.x.device)
@@ -65,7 +79,7 @@ class Rows(NamedTuple):
 
     def take(self, index: Tensor) -> Rows:
         """The rows at these indices."""
-        return self._each(lambda part: part.index_select(0, index))
+        return self._each(lambda part: part.index_select(0, index.to(part.device)))
 
     def to(self, device: torch.device) -> Rows:
         """The same on a device."""
@@ -123,6 +137,8 @@ def checked_rows(data: Any, name: str, n_features: int | None = None) -> Rows:
 
 
 def _tensor(data: Any, name: str) -> Tensor:
+    if isinstance(data, Shards):
+        data = np.asarray(data).reshape(len(data), -1)
     try:
         with warnings.catch_warnings():  # torch warns of read-only arrays, such as memory maps; they are only read here
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -143,19 +159,18 @@ def _checked_weight(weight: Tensor, name: str) -> Tensor:
 FINGERPRINT_ROWS = 1000
 
 
-def fingerprint(rows: Rows, scaling: Scaling) -> str:
+def fingerprint(rows: Rows | Stream, scaling: Scaling) -> str:
     """Tells other data from this: shapes, dtypes, the scaling, and a checksum of rows evenly spaced over all."""
-    n = len(rows.x)
+    n = rows.n_rows
     index = torch.from_numpy(np.linspace(0, n - 1, min(n, FINGERPRINT_ROWS)).round().astype(np.int64))
     text, checksum = [f"scale {scaling.scale!r}"], 0
-    taken = rows.take(index.to(rows.x.device))
-    for name, whole, part in zip(("x", "condition", "weight"), rows, taken, strict=True):
-        if whole is not None and part is not None:
-            text.append(f"{name} {tuple(whole.shape)} {str(whole.dtype).removeprefix('torch.')}")
+    for name, part in zip(Rows._fields, rows.take(index), strict=True):
+        if part is not None:
+            text.append(f"{name} {(n, *part.shape[1:])} {str(part.dtype).removeprefix('torch.')}")
             checksum = zlib.crc32(_bytes(part), checksum)
     if scaling.shift is not None:
         checksum = zlib.crc32(_bytes(scaling.shift), checksum)
-    return f"{', '.join(text)}, crc32 {checksum:08x}"
+    return f"{', '.join(text)}, crc32 {checksum:08x}{rows.arrangement}"
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -22,6 +22,7 @@ from .progress import Progress
 from .rows import Rows
 from .settings import Settings
 from .step import Step, seed_noise
+from .stream import Stream
 
 __all__ = ["Run", "steps_per_epoch"]
 
@@ -55,7 +56,7 @@ class Run:
 
     step: Step
     settings: Settings
-    rows: Rows
+    rows: Rows | Stream
     held_out: Rows | None
     state: State
     folder: Path | None
