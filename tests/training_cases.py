@@ -79,18 +79,25 @@ def timeless(history: Iterable[dict]) -> list[dict]:
     return [{name: value for name, value in record.items() if name not in TIMES} for record in history]
 
 
-def short_run(
-    folder=None, model=None, objective=None, rows=ROWS, resume=True, scaling=None, validation=ROWS[:9], **changes
-):  # fmt: skip
+def short_run(*arguments, **changes):
     """Weights and history of a run of 12 steps that goes on from what is in the folder."""
+    result, history = timed_run(*arguments, **changes)
+    return result, timeless(history)
+
+
+def timed_run(
+    folder=None, model=None, objective=None, rows=ROWS, resume=True, scaling=None, validation=ROWS[:9], progress=False,
+    **changes,
+):  # fmt: skip
+    """The same, with the times in its history."""
     if model is None:
         torch.manual_seed(0)
         model = vae()
     history = fit(
         model, objective or ELBO(), rows, replace(SETTINGS, **changes), scaling=scaling,
-        validation=validation, folder=folder, resume=resume and folder is not None,
+        validation=validation, folder=folder, resume=resume and folder is not None, progress=progress,
     )  # fmt: skip
-    return weights(model), timeless(history)
+    return weights(model), history
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], object]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from types import TracebackType
 from typing import Any
 
 from torch import Tensor
+
+from .clock import Clock, rows_per_second
 
 __all__ = ["Progress"]
 
@@ -27,7 +28,8 @@ class Progress:
 
     def __init__(self, total: int, done: int = 0, title: str = "training", shown: bool = True) -> None:
         self.total, self.title, self.shown = total, title, shown
-        self.start = self.read = self.line = time.monotonic()
+        self.clock = Clock()
+        self.read = self.line = self.clock()
         self.first, self.rows = done, 0
         self.bar: Any = None  # rich's, imported only where it is shown
 
@@ -57,17 +59,16 @@ class Progress:
     def update(self, step: int, epoch: int, rows: int, loss: Tensor) -> None:
         """After a step on some rows; `loss` is a 0-d tensor, read only when something is about to be shown."""
         self.rows += rows
-        now = time.monotonic()
+        now = self.clock()
         if not self.shown or (now - self.read < SECONDS_BETWEEN_READS and step < self.total):
             return
         self.read = now
-        rate = self.rows / max(now - self.start, 1e-9)
-        note = f"epoch {epoch + 1}  {rate:,.0f} rows/s  loss {float(loss):.2f} nats"
+        note = f"epoch {epoch + 1}  {rows_per_second(self.rows, now):,.0f} rows/s  loss {float(loss):.2f} nats"
         if self.bar is not None:
             self.bar.update(self.task, completed=step, note=note)
         elif now - self.line >= SECONDS_BETWEEN_LINES or step == self.total:
             self.line = now
-            left = (now - self.start) / max(step - self.first, 1) * (self.total - step)
+            left = now / max(step - self.first, 1) * (self.total - step)
             print(
                 f"{self.title}: step {step} of {self.total}  {note}  {left:.0f} s left",
                 file=sys.stderr,

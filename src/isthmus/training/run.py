@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor
 from ..files import write_text
 from ..processes import LostProcess, Part, add_up, is_first, n_processes, rank
 from .checkpoint import State, save_checkpoint
+from .clock import Clock, rows_per_second
 from .interrupts import Interrupted
 from .progress import Progress
 from .rows import Rows
@@ -66,8 +66,8 @@ class Run:
         self.per_epoch = steps_per_epoch(self.rows.n_rows, self.settings)
         self.total = self.per_epoch * self.settings.max_epochs
         self.check_every = 1 if self.step.device.type == "cpu" else CHECK_EVERY
-        self.began = time.monotonic() - self.state.seconds
-        self.saved, self.saved_at = time.monotonic(), self.state.step
+        self.clock = Clock(self.state.seconds)
+        self.saved, self.saved_at = self.clock(), self.state.step
         self.written = -math.inf
 
     @property
@@ -85,13 +85,13 @@ class Run:
         """
         while not self.finished:
             epoch, position = divmod(self.state.step, self.per_epoch)
-            epoch_began, done = time.monotonic(), 0
+            epoch_began, done = self.clock(), 0
             for batch, part in self.rows.batches(self.settings.seed, epoch, self.settings.batch_size, position):
                 self._raise_flags(interrupted)
                 rate = self._one_step(batch, part, epoch, shown)
                 done += part.total
                 if self.state.step % self.per_epoch == 0:
-                    self._end_epoch(epoch, rate, done / max(time.monotonic() - epoch_began, 1e-9))
+                    self._end_epoch(epoch, rate, rows_per_second(done, self.clock() - epoch_began))
                 # Here, and not before the end of the epoch: a checkpoint holds whole steps and whole records.
                 stop, save = self._flags(interrupted)
                 if stop or save:
@@ -135,7 +135,7 @@ class Run:
             # Nothing moves after a failure, which on an accelerator is seen late.
             torch._foreach_mul_(change, (1 - decay) * (1 - self.step.failed))  # type: ignore[attr-defined]
             torch._foreach_add_(state.average, change)  # type: ignore[attr-defined]
-        state.seconds = time.monotonic() - self.began
+        state.seconds = self.clock()
         shown.update(state.step, epoch, part.total, statistics[0])
         return rate
 
@@ -154,7 +154,7 @@ class Run:
         # JSON has no NaN, and a resumed run must not differ from one that never was a file: None in both.
         state.history.append({name: value if math.isfinite(value) else None for name, value in record.items()})
         state.sums, state.examples = None, 0
-        if time.monotonic() - self.written >= SECONDS_BETWEEN_METRICS:
+        if self.clock() - self.written >= SECONDS_BETWEEN_METRICS:
             self._write_metrics()
 
     def _keep_best(self, loss: float) -> None:
@@ -210,20 +210,20 @@ class Run:
         if self.folder is not None:
             save_checkpoint(self.folder, self.state, self.step, self.identity)
             self._write_metrics()
-        self.saved, self.saved_at = time.monotonic(), self.state.step
+        self.saved, self.saved_at = self.clock(), self.state.step
 
     def _write_metrics(self) -> None:
         if self.folder is not None:
             lines = [json.dumps(record, allow_nan=False) + "\n" for record in self.state.history]
             write_text(self.folder / "metrics.jsonl", "".join(lines))
-            self.written = time.monotonic()
+            self.written = self.clock()
 
     def _checkpoint_due(self) -> bool:
         if self.folder is None:
             return False
         if self.settings.checkpoint_steps is not None:
             return self.state.step - self.saved_at >= self.settings.checkpoint_steps
-        return time.monotonic() - self.saved >= self.settings.checkpoint_seconds
+        return self.clock() - self.saved >= self.settings.checkpoint_seconds
 
     def _check_failure(self) -> None:
         """After a step that was not finite: go back to where Adam's counter stood still, save, and name the cause."""
