@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .validation import check_examples, check_labels
 
-__all__ = ["DataSet", "Labelled", "make_data_set"]
+__all__ = ["DataSet", "Labelled", "binarisation_text", "make_data_set"]
 
 Labelled = tuple[np.ndarray, np.ndarray | None]
 """Examples (n, ...) and their labels (n,) or None."""
@@ -129,7 +130,7 @@ def _checked(part: Labelled, x_train: np.ndarray, what: str) -> Labelled:
     return x, check_labels(part[1], len(x), what)
 
 
-def binarisation_text(binarisation: dict[str, Any]) -> str:
+def binarisation_text(binarisation: Mapping[str, Any]) -> str:
     """How data were binarised, in words: what a likelihood of them is a likelihood of."""
     seed = binarisation.get("seed")
     how = f"seed {seed}" if seed is not None else binarisation.get("by", "as published")

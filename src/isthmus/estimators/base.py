@@ -15,7 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from ..data.shards import Shards
 from ..training import Scaling
+from .blocks import check_conversion, in_blocks, shards_of
 from .notebook import fact_table
 from .parameters import check_parameters, fits
 from .saved import Saved
@@ -58,12 +60,14 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             self.__dict__.update(before)
             raise
 
-    def _begin_fit(self, X: Any) -> np.ndarray:
-        """Check parameters and rows, and remember what they are."""
+    def _begin_fit(self, X: Any) -> np.ndarray | Shards:
+        """Check parameters and rows, and remember what they are; what is larger than a buffer stays where it is."""
         self._check_parameters()
-        rows = self._rows(X, reset=True)
+        shards = shards_of(X)
+        large = None if shards is None or shards.fits_buffer else shards
+        rows = self._rows(X if large is None else large[:1], reset=True)
         self.parameters_ = self.get_params(deep=False)
-        return rows
+        return rows if large is None else large
 
     def _check_parameters(self) -> None:
         check_parameters(self)
@@ -73,6 +77,7 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _rows(self, X: Any, *, reset: bool = False) -> np.ndarray:
         """Validated rows (n, F): uint8 and floats as they came, anything else as float64."""
         X = _as_array(X)
+        check_conversion(X)
         shape: tuple[int, ...] = tuple(X.shape)
         if len(shape) > 2:
             if not reset and shape[1:] != self.feature_shape_:
@@ -108,16 +113,16 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Log of the model's unit in units of the data: log p(data) = log p(model) - n_features * log_scale_."""
         return math.log(self.scaling_.scale / (PIXEL_LEVELS if self.pixels_ else 1.0))
 
-    def to_tensor(self, X: Any) -> Tensor:
-        """Validated rows in the model's units, (n, F) float32.
+    def to_tensor(self, X: Any, seed: int = 0) -> Tensor:
+        """Validated rows in the model's units, (n, F) float32; binarised with this seed where the model wants that.
 
         Raises:
             ValueError: rows of another shape, out of range, or too far from those at fit for float32.
         """
         check_is_fitted(self)
-        return self._scaled(self._rows(X))
+        return self._scaled(self._rows(X), seed)
 
-    def _scaled(self, rows: np.ndarray) -> Tensor:
+    def _scaled(self, rows: np.ndarray, seed: int = 0) -> Tensor:
         x = self.scaling_(torch.from_numpy(rows))
         if not x.isfinite().all():
             raise ValueError(
@@ -150,7 +155,7 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             ValueError: rows of another shape or out of range.
         """
         check_is_fitted(self)
-        return self._codes(self._rows(X))
+        return in_blocks(X, self._rows, self._codes)
 
     @abstractmethod
     def _codes(self, rows: np.ndarray) -> np.ndarray:
@@ -177,7 +182,7 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             ValueError: rows of another shape or out of range.
         """
         check_is_fitted(self)
-        return self.inverse_transform(self._codes(self._rows(X)))
+        return in_blocks(X, self._rows, lambda rows: self.inverse_transform(self._codes(rows)))
 
     def squared_error(self, X: Any) -> np.ndarray:
         """Squared error of each row's reconstruction, summed over its features.
@@ -192,7 +197,10 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             ValueError: rows of another shape or out of range.
         """
         check_is_fitted(self)
-        rows = self._rows(X)
+        return in_blocks(X, self._rows, self._squared_error)
+
+    def _squared_error(self, rows: np.ndarray) -> np.ndarray:
+        """Squared errors of validated rows, (n,)."""
         return np.square(self.data_units(rows) - self.data_units(self.inverse_transform(self._codes(rows)))).sum(axis=1)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -267,8 +275,8 @@ def random_generator(random_state: int | np.random.RandomState | None) -> np.ran
 
 
 def _as_array(X: Any) -> Any:
-    """Tensors and nested lists as arrays; what has a shape, such as a frame, as it is."""
+    """Tensors, shards and nested lists as arrays; what has a shape, such as a frame, as it is."""
     if isinstance(X, Tensor):
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
-    return X if hasattr(X, "shape") else np.asarray(X)
+    return X if hasattr(X, "shape") and not isinstance(X, Shards) else np.asarray(X)

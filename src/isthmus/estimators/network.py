@@ -13,14 +13,17 @@ import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
 
+from ..data.shards import Shards
 from ..files import read_tensors
 from ..model import Conditional, LatentVariableModel
 from ..nets import MLP
-from ..objectives import Objective
+from ..objectives import DynamicBinarisation, Objective
 from ..processes import from_first, joined
 from ..training import Rows, Schedule, Settings, fit
 from ..training.checkpoint import checkpoints
+from ..training.stream import Stream
 from .base import random_generator
+from .blocks import hold_out, training_data
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
 from .own_network import OwnNetwork
 from .parameters import fits
@@ -44,6 +47,8 @@ class BaseAutoencoder(BaseTrained):
         decoder: own network, codes (n, n_components) -> features (n, width), likewise; where it has a method `project`,
             such as `isthmus.nets.ConvDecoder`, the head uses it in place of a linear map.
         likelihood: p(x|z); "auto" takes "bernoulli" for uint8 and data in [0, 1], a Gaussian otherwise.
+        binarisation: "dynamic" draws black and white pixels from grey ones anew at every step, with their values as
+            probabilities, for the Bernoulli likelihood; scores are then of such pixels, drawn from each row's content.
         max_epochs: passes over the data.
         batch_size: examples a step.
         learning_rate: of Adam.
@@ -67,6 +72,7 @@ class BaseAutoencoder(BaseTrained):
     encoder: nn.Module | None = None
     decoder: nn.Module | None = None
     likelihood: Likelihood = "auto"
+    binarisation: Literal["none", "dynamic"] = "none"
     max_epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 1e-3
@@ -129,7 +135,8 @@ class BaseAutoencoder(BaseTrained):
 
         Args:
             X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch; uint8 pixels are
-                scaled here, not by you.
+                scaled here, not by you. `isthmus.data.Shards`, and memory maps larger than a buffer of them, are
+                read while training and never held in memory.
             y: ignored.
             sample_weight: how much each row counts, (n,).
             validation: rows whose loss is measured after each epoch.
@@ -154,14 +161,20 @@ class BaseAutoencoder(BaseTrained):
         weight = None if sample_weight is None else _checked_weight(sample_weight, rows)
         self.likelihood_ = choose_likelihood(self.likelihood, rows, self.real_likelihood)
         check_range(self.likelihood_, rows, self.pixels_)
+        if self.binarisation == "dynamic" and self.likelihood_ != "bernoulli":
+            raise ValueError(
+                f"Expected the likelihood 'bernoulli' with binarisation='dynamic', got {self.likelihood_!r}; use grey "
+                "pixels, uint8 or in [0, 1], or binarisation='none'."
+            )
         self.scaling_ = choose_scaling(self.likelihood_, rows, weight)
         seed = self._seed(folder if resume else None)
-        data = Rows(torch.from_numpy(rows), weight=None if weight is None else torch.from_numpy(weight))
-        train, held_out = self._split(data, validation, seed)
+        train, held_out = self._split(training_data(rows, weight), validation, seed)
         settings, objective = self._settings(seed), self._objective()
+        if self.binarisation == "dynamic":
+            objective = DynamicBinarisation(objective)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model_ = self._model(rows.shape[1])
+            self.model_ = self._model(self.n_features_in_)
         self.__dict__.pop("prior_", None)  # fitted to the codes of an earlier model
         self.history_ = fit(
             self.model_,
@@ -210,7 +223,7 @@ class BaseAutoencoder(BaseTrained):
             seed=seed,
         )
 
-    def _split(self, rows: Rows, validation: Any, seed: int) -> tuple[Rows, Rows | None]:
+    def _split(self, rows: Rows | Stream, validation: Any, seed: int) -> tuple[Rows | Stream, Rows | None]:
         """Training and validation rows: those given, or a seeded part of X where early stopping needs some."""
         if validation is not None:
             held_out = self._rows(validation)
@@ -218,6 +231,8 @@ class BaseAutoencoder(BaseTrained):
             return rows, Rows(torch.from_numpy(held_out))
         if self.patience is None:
             return rows, None
+        if isinstance(rows, Stream):
+            return hold_out(rows, self.validation_fraction, seed)
         counts = np.ones(len(rows.x), bool) if rows.weight is None else rows.weight.numpy() > 0
         n = int(counts.sum())  # a row of weight 0 would tell nothing of the loss
         n_held_out = max(1, round(self.validation_fraction * n))
@@ -228,10 +243,10 @@ class BaseAutoencoder(BaseTrained):
         return rows.take(order[n_held_out:]), rows.take(order[:n_held_out])
 
 
-def _checked_weight(sample_weight: Any, rows: np.ndarray) -> np.ndarray:
+def _checked_weight(sample_weight: Any, rows: np.ndarray | Shards) -> np.ndarray:
     """Weights of the rows as float64, (n,)."""
     weight = sample_weight.detach().cpu().numpy() if isinstance(sample_weight, Tensor) else sample_weight
-    weight = _check_sample_weight(weight, rows, dtype=np.float64)
+    weight = _check_sample_weight(weight, np.empty((len(rows), 0)), dtype=np.float64)
     if (weight < 0).any() or not weight.sum() > 0:
         raise ValueError("Expected weights >= 0 with a positive sum, got others.")
     return weight

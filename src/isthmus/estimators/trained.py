@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ..evaluation.chunks import device_of, evaluating, map_rows
 from ..evaluation.likelihood import bound, importance_log_likelihood
+from ..evaluation.noise import binarised
 from ..model import Batch, LatentVariableModel
 from .base import LatentEstimator
+from .blocks import in_blocks
 from .code_prior import CodePrior
 from .likelihoods import check_range
 from .notebook import loss_curve
@@ -43,9 +45,10 @@ class BaseTrained(LatentEstimator):
         """The untrained model for rows of so many features."""
         raise NotImplementedError
 
-    def _scaled(self, rows: np.ndarray) -> Tensor:
+    def _scaled(self, rows: np.ndarray, seed: int = 0) -> Tensor:
         check_range(self.likelihood_, rows, self.pixels_)
-        return super()._scaled(rows)
+        x = super()._scaled(rows)
+        return binarised(x, seed) if self.parameters_.get("binarisation") == "dynamic" else x
 
     def _codes(self, rows: np.ndarray) -> np.ndarray:
         encoder: Any = self.model_.encoder
@@ -80,7 +83,8 @@ class BaseTrained(LatentEstimator):
 
         Models whose codes have a prior give a lower bound on log p(x), in nats and in units of the data. Grey pixels
         under a Bernoulli likelihood count as probabilities: their score compares models on the same data, but is no
-        density of grey images. Deterministic codes have no likelihood: there it is minus the squared error.
+        density of grey images; with binarisation="dynamic" it is of black and white pixels, drawn by the row's content.
+        Deterministic codes have no likelihood: there it is minus the squared error.
 
         Args:
             X: rows as at fit, (n, features) or images.
@@ -94,14 +98,19 @@ class BaseTrained(LatentEstimator):
             ValueError: rows of another shape or out of range, or n_importance_samples below 0.
             TypeError: importance samples of a deterministic code.
         """
-        x = self.to_tensor(X)
-        if n_importance_samples:
-            score = importance_log_likelihood(self.model_, x, n_samples=n_importance_samples).log_likelihood
-        elif self.model_.prior is None:
-            return -self.squared_error(X)
-        else:
-            score = bound(self.model_, x).bound
-        return score.numpy() - self.n_features_in_ * self.log_scale_
+        check_is_fitted(self)
+
+        def score(rows: np.ndarray) -> np.ndarray:
+            x = self._scaled(rows)
+            if n_importance_samples:
+                found = importance_log_likelihood(self.model_, x, n_samples=n_importance_samples).log_likelihood
+            elif self.model_.prior is None:
+                return -self._squared_error(rows)
+            else:
+                found = bound(self.model_, x).bound
+            return found.numpy() - self.n_features_in_ * self.log_scale_
+
+        return in_blocks(X, self._rows, score)
 
     def fit_prior(self, X: Any, kind: Literal["gaussian", "mixture"] = "gaussian", n_mixture: int = 10) -> Self:
         """Fit a distribution to the codes of rows X, from which `sample` then draws.
@@ -118,7 +127,7 @@ class BaseTrained(LatentEstimator):
             ValueError: unknown kind, or too few rows.
         """
         check_is_fitted(self)
-        self.prior_ = CodePrior.fit(self._codes(self._rows(X)), kind, n_mixture)
+        self.prior_ = CodePrior.fit(in_blocks(X, self._rows, self._codes), kind, n_mixture)
         return self
 
     def _draw_codes(self, n_samples: int, generator: np.random.RandomState) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from .mean import Mean
 from .measures import Evaluation, Measure
 from .reconstruction import ReconstructionError
 from .representation import active_units, probe_accuracy
+from .scored import Scored, what_is_scored
 
 __all__ = ["evaluate"]
 
@@ -29,6 +30,7 @@ def evaluate(
     y_train: Any = None,
     n_importance_samples: int = 0,
     seed: int = 0,
+    binarisation: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Every measure that a fitted estimator has on data X.
 
@@ -44,10 +46,11 @@ def evaluate(
             on the other.
         y_train: its labels.
         n_importance_samples: samples of each example for the likelihood; 5000 is what papers report, 0 leaves it out.
-        seed: seed of the noise.
+        seed: seed of the noise, and of the pixels of a model that was trained with dynamic binarisation.
+        binarisation: how X was binarised before, as `DataSet.binarisation` says; told with every likelihood.
 
     Returns:
-        Measures by name, and notes on those that there can't be.
+        Measures by name, notes on those that there can't be, and what the likelihoods are likelihoods of.
 
     Raises:
         ValueError: data that the estimator refuses, labels of only one of X_train and y_train, or not one a row. Labels
@@ -63,9 +66,10 @@ def evaluate(
     """
     if (X_train is None) != (y_train is None):
         raise ValueError("Expected X_train and y_train together, got one of them.")
-    measures, notes = list(_reconstruction(estimator, X)), []
+    measures, notes, scored = list(_reconstruction(estimator, X)), [], None
     try:
-        measures += _likelihood(estimator, X, n_importance_samples, seed)
+        scored, likelihoods = _likelihood(estimator, X, n_importance_samples, seed, binarisation)
+        measures += likelihoods
     except NoDensityError as error:
         deterministic = getattr(estimator, "model_", None) is not None
         notes.append(f"log_likelihood: none. {_DETERMINISTIC if deterministic else error}")
@@ -76,7 +80,7 @@ def evaluate(
             measures += list(_probes(train, test))
         except ValueError as error:  # one class, too few rows, and whatever else a classifier can't learn
             notes.append(f"probe accuracies: none. {error}")
-    return Evaluation(tuple(measures), tuple(notes))
+    return Evaluation(tuple(measures), tuple(notes), None if scored is None else scored.name)
 
 
 def _measure(name: str, mean: Mean, unit: str, description: str) -> Measure:
@@ -100,16 +104,23 @@ def _reconstruction(estimator: Any, X: Any) -> Iterator[Measure]:
     )
 
 
-def _likelihood(estimator: Any, X: Any, n_importance_samples: int, seed: int) -> Iterator[Measure]:
+def _likelihood(
+    estimator: Any, X: Any, n_importance_samples: int, seed: int, binarisation: Mapping[str, Any] | None
+) -> tuple[Scored, list[Measure]]:
+    """What has a likelihood, and that likelihood with all that belongs to it."""
     if getattr(estimator, "model_", None) is None:
-        yield _exact_likelihood(estimator, X)
-        return
-    x = estimator.to_tensor(X)
-    yield from _bounds(estimator, x, n_importance_samples, seed)
+        return what_is_scored("", None, binarisation), [_exact_likelihood(estimator, X)]
+    if getattr(estimator, "parameters_", {}).get("binarisation") == "dynamic":
+        x, binarisation = estimator.to_tensor(X, seed), {"kind": "dynamic", "seed": seed}
+    else:
+        x = estimator.to_tensor(X)
+    scored = what_is_scored(getattr(estimator, "likelihood_", ""), x, binarisation)
+    measures = list(_bounds(estimator, x, n_importance_samples, seed, scored.description))
     if estimator.model_.encoder is not None:
         active = active_units(estimator.transform(X))
         description = f"of {len(active)}, those whose posterior mean varies with x (variance above 0.01)"
-        yield Measure("active_units", int(active.sum()), None, "units", description)
+        measures.append(Measure("active_units", int(active.sum()), None, "units", description))
+    return scored, measures
 
 
 def _exact_likelihood(estimator: Any, X: Any) -> Measure:
@@ -122,10 +133,10 @@ def _exact_likelihood(estimator: Any, X: Any) -> Measure:
     return _measure("log_likelihood", Mean.of(log_density), "nats", description)
 
 
-def _bounds(estimator: Any, x: Tensor, n_importance_samples: int, seed: int) -> Iterator[Measure]:
+def _bounds(estimator: Any, x: Tensor, n_importance_samples: int, seed: int, what: str) -> Iterator[Measure]:
     """Bound, its parts, importance sampling: computed in the model's units, told in those of the data."""
     model, kind = estimator.model_, getattr(estimator, "likelihood_", "")
-    shift, what = x.shape[1] * estimator.log_scale_, _what_is_scored(kind, x)
+    shift = x.shape[1] * estimator.log_scale_
     parts = bound(model, x, seed=seed)
     best, source = Mean.of(parts.bound - shift), "the bound"
     yield _measure("bound", best, "nats", f"lower bound on log p(x) = -distortion - rate; {what}")
@@ -142,17 +153,6 @@ def _bounds(estimator: Any, x: Tensor, n_importance_samples: int, seed: int) -> 
         bits = -1 / (x.shape[1] * math.log(2))
         best = Mean(best.value * bits, best.standard_error * abs(bits))
         yield _measure("bits_per_dimension", best, "bits", f"length of a lossless code per value, by {source}")
-
-
-def _what_is_scored(kind: str, x: Tensor) -> str:
-    """What a log-likelihood is the logarithm of, as that decides what it may be compared with."""
-    if kind == "bernoulli":
-        if bool(((x != 0) & (x != 1)).any()):
-            return "grey values count as probabilities: a cross-entropy, not a normalised likelihood of grey pixels"
-        return "log-probability of binary data"
-    if kind == "discretised_logistic":
-        return "log-probability of 8-bit values"
-    return "log-density in units of the data, which may be positive"
 
 
 Labelled = tuple[np.ndarray, np.ndarray]  # codes (n, D) and labels (n,)

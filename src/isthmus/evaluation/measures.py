@@ -61,6 +61,8 @@ class Evaluation:
 
     measures: tuple[Measure, ...]
     notes: tuple[str, ...] = ()
+    likelihood_of: str | None = None
+    """What likelihoods are likelihoods of, such as "static binarisation (seed 0)"; None where there is none."""
 
     def __getitem__(self, name: str) -> Measure:
         for measure in self.measures:
@@ -78,9 +80,11 @@ class Evaluation:
         return len(self.measures)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON: {"measures": {name: {value, standard_error, unit, description}}, "notes": [...]}."""
+        """As plain JSON: {"measures": {name: {value, standard_error, unit, description}}, "notes": [...],
+        "likelihood_of": ...}."""
         plain = [measure.to_dict() for measure in self.measures]
-        return {"measures": {measure.pop("name"): measure for measure in plain}, "notes": list(self.notes)}
+        named = {measure.pop("name"): measure for measure in plain}
+        return {"measures": named, "notes": list(self.notes), "likelihood_of": self.likelihood_of}
 
     def table(self, width: int | None = None) -> str:
         """A table for terminals, so many characters wide; by default as wide as this one."""
@@ -107,5 +111,5 @@ class Evaluation:
 
 
 def _wrapped(text: str, width: int, start: str, indent: str) -> list[str]:
-    lines = textwrap.wrap(text, width, initial_indent=start, subsequent_indent=indent)
+    lines = textwrap.wrap(text, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
     return [line.rstrip() for line in lines] or [start.rstrip()]

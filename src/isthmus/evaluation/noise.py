@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 
 from ..distributions import reparameterise
 
-__all__ = ["RowNoise", "row_keys", "standard_normal"]
+__all__ = ["RowNoise", "binarised", "row_keys", "standard_normal", "standard_uniform"]
 
 
 def _signed(value: int) -> int:
@@ -76,7 +76,19 @@ def row_keys(x: Tensor) -> Tensor:
 def standard_normal(
     keys: Tensor, n_samples: int, n_dimensions: int, *, seed: int = 0, layer: int = 0, first_sample: int = 0
 ) -> Tensor:
-    """Independent standard normal noise, a pure function of (seed, key, layer, sample, dimension).
+    """Independent standard normal noise: `standard_uniform` through the inverse of its distribution function.
+
+    Returns:
+        Noise, float64, (K, B, D), in the range -8.2 to 8.2.
+    """
+    noise = standard_uniform(keys, n_samples, n_dimensions, seed=seed, layer=layer, first_sample=first_sample)
+    return torch.special.ndtri(noise)
+
+
+def standard_uniform(
+    keys: Tensor, n_samples: int, n_dimensions: int, *, seed: int = 0, layer: int = 0, first_sample: int = 0
+) -> Tensor:
+    """Independent noise, uniform in (0, 1), a pure function of (seed, key, layer, sample, dimension).
 
     Args:
         keys: one key for each row, int64, (B,).
@@ -87,7 +99,7 @@ def standard_normal(
         first_sample: number of the first sample, so that samples can be drawn piece by piece.
 
     Returns:
-        Noise, float64, (K, B, D), in the range -8.2 to 8.2.
+        Noise, float64, (K, B, D).
     """
     device = keys.device
     # A hash after each part makes neighbouring seeds, layers, samples and dimensions unrelated.
@@ -96,8 +108,38 @@ def standard_normal(
     samples = _mix(rows + _stream(first_sample, n_samples, device)[:, None])  # (K, B)
     bits = _mix(samples[..., None] + _stream(0, n_dimensions, device))
     # 52 bits and a half fill a float64 exactly: never 0, never 1.
-    uniform = (_shift_right(bits, 12).to(torch.float64) + 0.5) * 2.0**-52
-    return torch.special.ndtri(uniform)
+    return (_shift_right(bits, 12).to(torch.float64) + 0.5) * 2.0**-52
+
+
+_PIXELS = -1
+"""The layer whose noise pixels are drawn with: those of codes count from 0."""
+
+
+def binarised(x: Tensor, seed: int = 0, piece: int = 1024) -> Tensor:
+    r"""Black and white pixels drawn from grey ones, :math:`x \sim \mathrm{Bernoulli}(g)`, for scoring.
+
+    What is drawn for a row depends on its content and the seed only: a score is the same in any batch, and again.
+
+    Args:
+        x: grey values in [0, 1], (n, F).
+        seed: another seed draws other pixels.
+        piece: rows at a time, which bounds the memory.
+
+    Returns:
+        Zeros and ones, of the dtype of x, (n, F).
+
+    Example:
+        >>> grey = torch.tensor([[0.0, 1.0, 0.5, 0.5]]).expand(3, 4)
+        >>> drawn = binarised(grey)
+        >>> drawn[:, :2].tolist(), bool((drawn == drawn[0]).all())
+        ([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], True)
+    """
+    drawn = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for start in range(0, len(x), piece):
+        rows = x[start : start + piece]
+        noise = standard_uniform(row_keys(rows), 1, x.shape[1], seed=seed, layer=_PIXELS)[0]
+        drawn[start : start + piece] = (noise < rows).to(x.dtype)
+    return drawn
 
 
 class RowNoise:

@@ -1,6 +1,7 @@
 """Objectives: what a model is trained for."""
 
 from .base import Loss, Objective, Penalised, Penalty, Wrapped
+from .binarised import DynamicBinarisation
 from .denoising import Denoising
 from .elbo import ELBO, evidence_minus_posterior_kl, joint_plus_entropy, reconstruction_minus_kl
 from .reconstruction import Reconstruction
@@ -8,6 +9,7 @@ from .reconstruction import Reconstruction
 __all__ = [
     "ELBO",
     "Denoising",
+    "DynamicBinarisation",
     "Loss",
     "Objective",
     "Penalised",
