@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .data_options import own_units
 from .options import RowsOptions, parse, print_result, write_array
 
 __all__ = ["ReconstructOptions", "run"]
@@ -24,6 +25,7 @@ def run(arguments: list[str]) -> None:
     """Parse and reconstruct."""
     options = parse(ReconstructOptions, arguments, "reconstruct")
     estimator, X = options.load()
-    write_array(options.out, estimator.reconstruct(X), "feature")
+    rows, names = own_units(options.run, estimator.reconstruct(X))
+    write_array(options.out, rows, "feature", names)
     error = float(np.mean(estimator.squared_error(X)))
     print_result({"rows": len(X), "squared_error": round(error, 6), "out": str(options.out)}, options.json)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from ..estimators import Autoencoder
-from .data_options import run_data
+from .data_options import own_units, run_data
 from .main import UsageError
 from .options import load_run, parse, print_result, say, write_array
 
@@ -50,5 +50,6 @@ def run(arguments: list[str]) -> None:
         raise UsageError(
             "expected --prior gaussian or mixture: an autoencoder learns no distribution to draw codes from"
         )
-    write_array(options.out, estimator.sample(options.n, random_state=options.seed), "feature")
+    rows, names = own_units(options.run, estimator.sample(options.n, random_state=options.seed))
+    write_array(options.out, rows, "feature", names)
     print_result({"rows": options.n, "out": str(options.out)}, options.json)

@@ -96,6 +96,14 @@ class Preparation:
             return x.astype(np.uint8)  # pixels that another file holds as other numbers
         return x
 
+    def own_units(self, x: np.ndarray) -> np.ndarray:
+        """Features, perhaps rebuilt or drawn by a model, in the units of the table's columns, (n, n_features)."""
+        if not self.scales:
+            return x
+        names = self.feature_names
+        scales = np.array([self.scales.get(name, 1.0) for name in names])
+        return x * scales + np.array([self.means[name] if name in self.scales else 0.0 for name in names])
+
     def missing_by_column(self, table: Table) -> dict[str, int]:
         """Missing cells that matter, by column: where others are filled, text does not, as it is 0 for each value."""
         counts = {name: int(missing_cells(table[name]).sum()) for name in self.columns}

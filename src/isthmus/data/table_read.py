@@ -11,12 +11,26 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .dataset import DataSet, make_data_set
+from .memory import check_fits
 from .table import Table, TableSource, joined, listed, missing_cells, quoted, resolve
 from .table_preparation import Missing, Preparation, label_values, learn
 
-__all__ = ["Text", "choose", "complete", "matched", "open_table", "read_table"]
+__all__ = [
+    "TABLES",
+    "Text",
+    "choose",
+    "complete",
+    "complete_rows",
+    "matched",
+    "missing_message",
+    "open_table",
+    "read_table",
+]
 
 Text = Literal["error", "drop", "one-hot"]
+
+TABLES = (".csv", ".tsv", ".parquet")
+"""Endings of files that are tables."""
 
 
 def read_table(
@@ -62,6 +76,10 @@ def read_table(
         plan = matched(table, Preparation.from_dict(preparation), label)
     used = [*plan.columns, *([] if plan.label is None else [plan.label])]
     as_text = {*plan.categories, *([] if plan.label is None else [plan.label])}
+    # Pieces, and the whole that they are put together to; text is objects.
+    cells = sum(70 if name in as_text or name in table.text else 16 for name in used)
+    advice = "use isthmus data convert, and the folder that it writes"
+    check_fits(table.n_rows * cells, f"the {table.n_rows:,} rows of {table.title}", advice)
     whole, notes = complete(plan, joined(table.pieces(used, as_text)), table.title, new=preparation is None)
     if preparation is None:
         rows = whole if training is None else whole.rows(training(len(whole)))
@@ -158,18 +176,26 @@ def complete(plan: Preparation, table: Table, title: str, *, new: bool = True) -
     """
     counts = plan.missing_by_column(table)
     if plan.missing == "drop-rows":
-        names = [*plan.columns, *([] if plan.label is None else [plan.label])]
-        kept = ~np.logical_or.reduce([missing_cells(table[name]) for name in names])
-        n = len(table) - int(kept.sum())
-        if n == len(table):
+        kept = complete_rows(plan, table)
+        n = len(table) - len(kept)
+        if not len(kept):
             raise ValueError(
                 f"Expected some row without missing cells in {title}, got none of {n:,}; use --drop for columns that "
                 f"miss many ({_counted(counts)}), or --missing mean."
             )
-        return (table, []) if not n else (table.rows(kept), [f"{n:,} rows with missing cells left out"])
+        return kept, [f"{n:,} rows with missing cells left out"] if n else []
     if counts and plan.missing == "error":
         raise ValueError(missing_message(counts, title, new=new))
     return table, [f"missing cells filled with means of the training rows: {_counted(counts)}"] if counts else []
+
+
+def complete_rows(plan: Preparation, table: Table) -> Table:
+    """The rows to use: all, or those without missing cells if the preparation says so."""
+    if plan.missing != "drop-rows":
+        return table
+    names = [*plan.columns, *([] if plan.label is None else [plan.label])]
+    gone = np.logical_or.reduce([missing_cells(table[name]) for name in names])
+    return table.rows(~gone) if gone.any() else table
 
 
 def missing_message(counts: dict[str, int], title: str, *, new: bool) -> str:
