@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent
-from torch.nn.functional import softplus
 
 from ..distributions import Point
 from ..model import Batch, LatentVariableModel, Layer, Trace
 from ..objectives.elbo import layer_rate
+from ..training.memory import keep_freed_memory
 from .chunks import device_of, evaluating, map_rows
 from .mean import Mean
 from .noise import RowNoise, row_keys
@@ -78,10 +78,10 @@ def _rate(layer: Layer) -> Tensor:
 
 
 class _LeanBernoulli(Distribution):
-    """Independent Bernoullis whose log-likelihood takes one temporary tensor instead of four.
+    """Independent Bernoullis whose log-likelihood takes few passes over its terms, and one logarithm for many.
 
-    Between large matrix products memory traffic is what time goes into: this makes importance sampling of images a
-    sixth faster.
+    Between large matrix products memory traffic and logarithms are what time goes into: importance sampling of images
+    gains a fifth over `torch.distributions.Bernoulli`.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -89,8 +89,15 @@ class _LeanBernoulli(Distribution):
         super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """x l - log(1 + exp(l)), summed; x may be grey."""
-        return -softplus(self.logits).addcmul_(self.logits, value, value=-1).sum(-1)
+        """x l - log(1 + exp(l)), as (x - 1/2) l - |l| / 2 + log(sigmoid(|l|)), summed; x may be grey."""
+        size = self.logits.abs()
+        log_prob = (self.logits * (value - 0.5)).sub_(size, alpha=0.5).sum(-1)
+        # Sigmoids of sizes are at least 1/2: products of so many stay far above the smallest float32.
+        together = 112
+        whole = size.shape[-1] - size.shape[-1] % together
+        likely = size.sigmoid_()
+        log_prob += likely[..., :whole].unflatten(-1, (-1, together)).prod(-1).log().sum(-1)
+        return log_prob + likely[..., whole:].prod(-1).log()
 
 
 def _lean(trace: Trace) -> Trace:
@@ -108,7 +115,7 @@ def _plan(n_samples: int, n_features: int, max_elements: int | None, device: tor
     first. Rows come one by one, which needs no padding, or in multiples of 32: the last elements of a tensor that
     does not fill a processor's vectors are rounded differently, and so would be the last rows.
     """
-    cached, most = (2**19, 2**22) if device.type == "cpu" else (2**27, 2**27)
+    cached, most = (2**20, 2**22) if device.type == "cpu" else (2**27, 2**27)
     most = max_elements or most
     n_elements = max(n_features, 256)  # of a row: with few features, what the nets hold inside counts
     widest, width = (max(1, limit // n_elements) for limit in (most, min(cached, most)))
@@ -127,12 +134,14 @@ def _stream(
     seed: int,
     max_elements: int | None,
     accumulate: Callable[[tuple[Tensor, ...] | None, Trace], tuple[Tensor, ...]],
+    bf16: bool = False,
 ) -> tuple[Tensor, ...]:
     """Fold the traces of n_samples samples of each row into a few numbers a row."""
     if x.ndim != 2:
         raise ValueError(f"Expected flat rows (n, n_features), got {tuple(x.shape)}; use x.flatten(1).")
     if n_samples < 1:
         raise ValueError(f"Expected n_samples of at least 1, got {n_samples}.")
+    keep_freed_memory()
     device = device_of(model)
     n_rows, n_pass = _plan(n_samples, x.shape[1], max_elements, device)
 
@@ -141,7 +150,8 @@ def _stream(
         state = None
         for first in range(0, n_samples, n_pass):
             noise = RowNoise(keys, seed, first_sample=first)
-            trace = model.trace(batch, min(n_pass, n_samples - first), noise)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                trace = model.trace(batch, min(n_pass, n_samples - first), noise)
             state = accumulate(state, _lean(trace))
         return state or ()
 
@@ -204,6 +214,7 @@ def importance_log_likelihood(
     condition: Tensor | None = None,
     seed: int = 0,
     max_elements: int | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
 ) -> ImportanceEstimate:
     r"""Log p(x) of each example by importance sampling from the posterior.
 
@@ -220,13 +231,15 @@ def importance_log_likelihood(
         seed: seed of the noise, which besides depends only on an example's content.
         max_elements: largest number of elements of a tensor (samples, rows, F), F counting as 256 at least; bounds the
             memory. Results don't depend on it but for rounding.
+        precision: "bf16" runs the networks' matrix products in half precision, densities in float32. For a VAE of
+            MNIST it takes two thirds of the time and differs by 0.02 nats an image, 0.01 in their mean.
 
     Returns:
         Log-likelihood, its Monte-Carlo standard error, and the effective sample size, each (n,).
 
     Raises:
         NoDensityError: the model's codes are deterministic.
-        ValueError: x is not flat, or n_samples below 1.
+        ValueError: x is not flat, n_samples below 1, or an unknown precision.
 
     References:
         Burda, Grosse and Salakhutdinov 2015, "Importance Weighted Autoencoders", eq. 8.
@@ -241,6 +254,9 @@ def importance_log_likelihood(
         >>> abs(estimate.log_likelihood.item() - exact) < 4 * estimate.standard_error.item()
         True
     """
+
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"Expected precision 'fp32' or 'bf16', got {precision!r}.")
 
     def accumulate(state: tuple[Tensor, ...] | None, trace: Trace) -> tuple[Tensor, ...]:
         if any(layer.prior is None or isinstance(layer.q, Point) for layer in trace.layers):
@@ -258,7 +274,9 @@ def importance_log_likelihood(
             sums = (sums[0] + state[1] * scale, sums[1] + state[2] * scale.square())
         return top, *sums
 
-    top, total, squares = _stream(model, x, condition, n_samples, seed, max_elements, accumulate)
+    top, total, squares = _stream(
+        model, x, condition, n_samples, seed, max_elements, accumulate, bf16=precision == "bf16"
+    )
     effective = total.square() / squares
     # Relative variance of the mean weight, (k sum w^2 / (sum w)^2 - 1) / (k - 1); rounding may make it negative.
     variance = (n_samples / effective - 1).clamp(min=0) / (n_samples - 1) if n_samples > 1 else effective * math.nan
