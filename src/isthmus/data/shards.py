@@ -86,6 +86,7 @@ class Shards:
         # A small buffer still mixes rows of many places.
         self.block_rows = max(1, min(BLOCK_BYTES, self.buffer_bytes // 16) // row_bytes)
         self._statistics: Statistics | None = None
+        self._checked = False
 
     # --- what arrays have -------------------------------------------------------------------
 
@@ -197,6 +198,11 @@ class Shards:
 
     # --- numbers over all rows --------------------------------------------------------------
 
+    @property
+    def checked(self) -> bool:
+        """Whether all numbers are known to be finite: whole ones are, others after a pass over them."""
+        return self._checked or self._statistics is not None or self.dtype.kind != "f"
+
     def statistics(self, weight: np.ndarray | None = None) -> Statistics:
         """Smallest and largest number, mean and variance of each feature, in one pass that also checks all numbers.
 
@@ -234,6 +240,7 @@ class Shards:
                 start = end
         part.name, part.buffer_bytes, part.dtype = self.name, self.buffer_bytes, self.dtype
         part._take(pieces, self.shape[1:])
+        part._checked = self.checked
         return part
 
     def draw(self, seed: int, *fractions: float) -> list[Ranges]:

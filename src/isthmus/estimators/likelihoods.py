@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.shards import Shards
 from ..heads import (
     BernoulliHead,
     ContinuousBernoulliHead,
@@ -41,7 +42,7 @@ def likelihood_head(name: str, n_features: int, n_outputs: int, project: Any = N
     return _HEADS[name](n_features, n_outputs, project=project)
 
 
-def choose_likelihood(name: str, rows: np.ndarray, real: str) -> str:
+def choose_likelihood(name: str, rows: np.ndarray | Shards, real: str) -> str:
     """Resolve "auto" for some rows: Bernoulli for uint8 and [0, 1], else the Gaussian named `real`."""
     if name != "auto":
         return name
@@ -49,7 +50,7 @@ def choose_likelihood(name: str, rows: np.ndarray, real: str) -> str:
     return "bernoulli" if levels else real
 
 
-def choose_scaling(name: str, rows: np.ndarray, weight: np.ndarray | None = None) -> Scaling:
+def choose_scaling(name: str, rows: np.ndarray | Shards, weight: np.ndarray | None = None) -> Scaling:
     """From rows as they came to the model's units.
 
     Gaussian likelihoods see data centred per feature and divided by one number for all features, their root mean
@@ -68,8 +69,11 @@ def choose_scaling(name: str, rows: np.ndarray, weight: np.ndarray | None = None
     return Scaling(torch.from_numpy(mean), scale if scale > 0 else 1.0)
 
 
-def _moments(rows: np.ndarray, weight: np.ndarray | None, size: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+def _moments(rows: np.ndarray | Shards, weight: np.ndarray | None, size: int = 4096) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and variance of each column, in float64, in pieces of bounded memory."""
+    if isinstance(rows, Shards):
+        known = rows.statistics(weight)
+        return known.mean, known.variance.copy()
     share = np.full(len(rows), 1 / len(rows)) if weight is None else weight / weight.sum()
     pieces = [slice(start, start + size) for start in range(0, len(rows), size)]
     origin = rows[0].astype(np.float64)  # counted from here, a constant column has no rounding error
@@ -77,17 +81,23 @@ def _moments(rows: np.ndarray, weight: np.ndarray | None, size: int = 4096) -> t
     return mean, np.sum([share[piece] @ np.square(rows[piece] - mean) for piece in pieces], axis=0)
 
 
-def check_range(name: str, rows: np.ndarray, pixels: bool) -> None:
+def check_range(name: str, rows: np.ndarray | Shards, pixels: bool) -> None:
     """Data that a likelihood has no probability for are an error, not a strange number."""
     if "gaussian" in name or rows.dtype == np.uint8:
         return
-    levels = rows / PIXEL_LEVELS if pixels else rows
-    if levels.min() < -TOLERANCE or levels.max() > 1 + TOLERANCE:
+    unit = PIXEL_LEVELS if pixels else 1.0
+    lowest, highest = rows.min() / unit, rows.max() / unit
+    if lowest < -TOLERANCE or highest > 1 + TOLERANCE:
         raise ValueError(
-            f"Expected data in [0, 1] for the likelihood {name!r}, got [{levels.min():g}, {levels.max():g}]; "
+            f"Expected data in [0, 1] for the likelihood {name!r}, got [{lowest:g}, {highest:g}]; "
             "use sklearn.preprocessing.MinMaxScaler, uint8 pixels, or likelihood='gaussian'."
         )
-    if name == "discretised_logistic" and np.abs(levels * PIXEL_LEVELS - np.rint(levels * PIXEL_LEVELS)).max() > 1e-3:
+    blocks = rows.blocks() if isinstance(rows, Shards) else [rows]
+    if name == "discretised_logistic" and not all(_is_levels(block / unit * PIXEL_LEVELS) for block in blocks):
         raise ValueError(
             f"Expected 8-bit pixels for the likelihood {name!r}, got floats between their levels; use X as uint8."
         )
+
+
+def _is_levels(values: np.ndarray) -> bool:
+    return bool(np.abs(values - np.rint(values)).max() <= 1e-3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,9 +12,12 @@ from sklearn import decomposition
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ..data.memory import check_fits
+from ..data.shards import Shards
 from ..evaluation.chunks import map_rows
 from ..training import Scaling
 from .base import PIXEL_LEVELS, LatentEstimator
+from .blocks import in_blocks
 from .saved import value_of
 
 __all__ = ["PCA"]
@@ -53,7 +56,8 @@ class PCA(LatentEstimator):
         """Find the components of rows X; y is ignored.
 
         Args:
-            X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch.
+            X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch. Shards,
+                and memory maps larger than a buffer of them, are read three times, a block at a time.
             y: ignored.
 
         Returns:
@@ -68,7 +72,7 @@ class PCA(LatentEstimator):
 
     def _fit(self, X: Any) -> None:
         rows = self._begin_fit(X)
-        n, n_features = rows.shape
+        n, n_features = len(rows), self.n_features_in_
         if n < 2:
             raise ValueError(f"Expected at least 2 rows to find components of, got n_samples = {n}.")
         if self.n_components > min(n, n_features):
@@ -76,24 +80,49 @@ class PCA(LatentEstimator):
                 f"Expected n_components <= min(n_samples={n}, n_features={n_features}), got {self.n_components}."
             )
         self.scaling_ = Scaling(scale=PIXEL_LEVELS if self.pixels_ else 1.0)
-        data = self.data_units(rows)
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = data.mean(axis=0)
-            if not np.isfinite(np.square(data - mean).sum()):
-                raise ValueError("Expected data whose squares float64 can hold, got larger ones; scale them down.")
-        # Exact solvers, never the randomised one: it is a reference. The covariance is that of centred data, as
-        # products of numbers far from zero would drown what differs between rows.
-        solver = "covariance_eigh" if n > n_features else "full"
-        with np.errstate(invalid="ignore"):  # a ratio of variances that nobody reads: 0 / 0 where all rows are alike
-            fitted = decomposition.PCA(int(self.n_components), svd_solver=solver).fit(data - mean)
-        self.mean_, self.components_ = mean + fitted.mean_, np.ascontiguousarray(fitted.components_)
-        self.explained_variance_ = np.maximum(fitted.explained_variance_, 0)
+        if isinstance(rows, np.ndarray):
+            blocks: Iterable[np.ndarray] = [rows]
+            self._decompose(self.data_units(rows))
+        else:
+            blocks = rows.blocks()
+            self._decompose_blocks(rows)
         # Over all F - k directions left out, zeros included: scikit-learn counts min(n, F) - k, and so has another
         # density where there are fewer rows than features. From what is left of the rows, as differences of large
         # sums would not be 0 where they should.
         n_outside = n_features - len(self.components_)
-        left_out = float(self._project(rows)[1].sum()) / (n - 1)
+        left_out = sum(float(self._project(block)[1].sum()) for block in blocks) / (n - 1)
         self.noise_variance_ = left_out / n_outside if n_outside else 0.0
+
+    def _decompose(self, data: np.ndarray) -> None:
+        """Mean, components and their variances of rows (n, F) in memory."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = data.mean(axis=0)
+            _check_squares(np.square(data - mean).sum())
+        # Exact solvers, never the randomised one: it is a reference. The covariance is that of centred data, as
+        # products of numbers far from zero would drown what differs between rows.
+        solver = "covariance_eigh" if len(data) > data.shape[1] else "full"
+        with np.errstate(invalid="ignore"):  # a ratio of variances that nobody reads: 0 / 0 where all rows are alike
+            fitted = decomposition.PCA(int(self.n_components), svd_solver=solver).fit(data - mean)
+        self.mean_, self.components_ = mean + fitted.mean_, np.ascontiguousarray(fitted.components_)
+        self.explained_variance_ = np.maximum(fitted.explained_variance_, 0)
+
+    def _decompose_blocks(self, shards: Shards) -> None:
+        """The same of rows that are read twice, a block at a time: for their mean, and for their covariance."""
+        n_features, known = self.n_features_in_, shards.statistics()
+        advice = "use Autoencoder(hidden=(), likelihood='fixed_gaussian'), whose code spans the same subspace"
+        check_fits(4 * 8 * n_features**2, f"the covariance of {n_features:,} features", advice)
+        _check_squares(known.variance)
+        self.mean_, covariance = known.mean / self.scaling_.scale, np.zeros((n_features, n_features))
+        for block in shards.blocks():
+            centred = self.data_units(block) - self.mean_
+            covariance += centred.T @ centred
+        values, vectors = np.linalg.eigh(covariance / (len(shards) - 1))
+        largest = slice(None, -int(self.n_components) - 1, -1)
+        components = vectors.T[largest]
+        # The sign of a component is that of scikit-learn's: its largest number is positive.
+        signs = np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])
+        self.components_ = np.ascontiguousarray(components * signs[:, None])
+        self.explained_variance_ = np.maximum(values[largest], 0)
 
     def _codes(self, rows: np.ndarray) -> np.ndarray:
         return self._project(rows)[0]
@@ -124,8 +153,11 @@ class PCA(LatentEstimator):
             ValueError: rows of another shape or out of range.
         """
         check_is_fitted(self)
-        rows = self._rows(X)
-        return self._codes(rows).astype(np.float32 if rows.dtype == np.float32 else np.float64)
+
+        def codes(rows: np.ndarray) -> np.ndarray:
+            return self._codes(rows).astype(np.float32 if rows.dtype == np.float32 else np.float64)
+
+        return in_blocks(X, self._rows, codes)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Decode codes.
@@ -165,12 +197,14 @@ class PCA(LatentEstimator):
                 "Expected data with variance along and outside the components, got none, and so an infinite density; "
                 "use fewer n_components."
             )
-        codes, distance = self._project(self._rows(X))
-        log_determinant = np.log(kept).sum()
-        mahalanobis = (np.square(codes) / kept).sum(axis=1)
-        if n_outside:
-            log_determinant, mahalanobis = log_determinant + n_outside * np.log(noise), mahalanobis + distance / noise
-        return -0.5 * (self.n_features_in_ * np.log(2 * np.pi) + log_determinant + mahalanobis)
+        log_determinant = np.log(kept).sum() + (n_outside * np.log(noise) if n_outside else 0.0)
+
+        def score(rows: np.ndarray) -> np.ndarray:
+            codes, distance = self._project(rows)
+            mahalanobis = (np.square(codes) / kept).sum(axis=1) + (distance / noise if n_outside else 0.0)
+            return -0.5 * (self.n_features_in_ * np.log(2 * np.pi) + log_determinant + mahalanobis)
+
+        return in_blocks(X, self._rows, score)
 
     def _draw_codes(self, n_samples: int, generator: np.random.RandomState) -> np.ndarray:
         noise = generator.standard_normal((n_samples, len(self.components_)))
@@ -191,3 +225,8 @@ class PCA(LatentEstimator):
                 raise ValueError(f"{name} of shape {tuple(tensor.shape)} and {tensor.dtype}")
             setattr(self, name, tensor.numpy())
         self.noise_variance_ = float(value_of(fitted, "noise_variance_", float))
+
+
+def _check_squares(squares: np.ndarray) -> None:
+    if not np.isfinite(squares).all():
+        raise ValueError("Expected data whose squares float64 can hold, got larger ones; scale them down.")

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..evaluation.chunks import device_of, evaluating, map_rows
@@ -13,6 +14,7 @@ from ..heads import GaussianHead
 from ..model import LatentVariableModel
 from ..objectives import ELBO, Objective
 from ..priors import StandardNormal
+from .blocks import in_blocks
 from .network import BaseAutoencoder
 
 __all__ = ["VAE", "gaussian_vae"]
@@ -81,13 +83,16 @@ class VAE(BaseAutoencoder):
         Raises:
             ValueError: rows of another shape or out of range.
         """
-        x = self.to_tensor(X)
+        check_is_fitted(self)
         encoder: Any = self.model_.encoder
 
         def moments(x: Tensor) -> tuple[Tensor, Tensor]:
             q = encoder(x)
             return q.mean, q.stddev
 
-        with evaluating(self.model_):
-            mean, deviation = map_rows(moments, x, device=device_of(self.model_))
-        return mean.numpy(), deviation.numpy()
+        def both(rows: np.ndarray) -> np.ndarray:
+            with evaluating(self.model_):
+                return np.stack(map_rows(moments, self._scaled(rows), device=device_of(self.model_)), axis=1)
+
+        results = in_blocks(X, self._rows, both)
+        return np.ascontiguousarray(results[:, 0]), np.ascontiguousarray(results[:, 1])

@@ -235,7 +235,7 @@ def checked_data(data: Any, name: str) -> Rows | Stream:
         return checked_rows(data, name)
     if data.n_rows == 0:
         raise ValueError(f"Expected {name} of at least one row, got none.")
-    if data.shards.dtype.kind == "f":
+    if not data.shards.checked:
         data.shards.statistics()  # one pass that refuses what is not finite
     if data.condition is None and data.weight is None:
         return data

@@ -1,0 +1,81 @@
+"""Rows taken a block at a time: data larger than memory, and what resident data don't need whole copies for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.memory import check_fits
+from ..data.shards import Shards
+from ..evaluation.chunks import CHUNK_SIZE
+from ..training import Rows
+from ..training.stream import Stream, is_large_map
+
+__all__ = ["check_conversion", "hold_out", "in_blocks", "shards_of", "training_data"]
+
+BLOCK_BYTES = 2**25
+"""Of the float32 copy of a block: 32 MB."""
+
+
+def shards_of(X: Any) -> Shards | None:
+    """`Shards`, and memory maps too large for a buffer as such; None for what is taken as it is."""
+    if is_large_map(X):
+        return Shards(X, name="the memory map")
+    return X if isinstance(X, Shards) else None
+
+
+def in_blocks(X: Any, check: Callable[[Any], np.ndarray], function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A function of validated rows, a block at a time: memory stays constant but for the result.
+
+    Blocks are of whole chunks (see `map_rows`), so that results are those of all rows at once, to the bit.
+
+    Args:
+        X: rows in any form.
+        check: from rows to validated ones (n, F).
+        function: from validated rows to one result a row, (n, ...).
+    """
+    shards = shards_of(X)
+    rows: Any = check(X) if shards is None else shards
+    size = max(1, BLOCK_BYTES // (4 * CHUNK_SIZE * max(1, int(np.prod(rows.shape[1:]))))) * CHUNK_SIZE
+    results = np.empty(0)
+    for start in range(0, max(1, len(rows)), size):
+        here = slice(start, min(start + size, len(rows)))
+        part = function(rows[here] if shards is None else check(shards[here]))
+        if start == 0:
+            if len(part) == len(rows):
+                return part
+            what = f"the results of {len(rows):,} rows"
+            check_fits(part[:1].nbytes * len(rows), what, "take the rows a block at a time, by Shards(X).blocks()")
+            results = np.empty((len(rows), *part.shape[1:]), part.dtype)
+        results[here] = part
+    return results
+
+
+def check_conversion(X: Any) -> None:
+    """Make sure that rows other than uint8 and floats, which become float64, fit in memory as such."""
+    dtype = getattr(X, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype not in (np.float64, np.float32, np.uint8):
+        check_fits(
+            8 * X.size, f"the rows, {dtype} now, as float64", "use X.astype('float32'), or isthmus.data.Shards(X)"
+        )
+
+
+def training_data(rows: np.ndarray | Shards, weight: np.ndarray | None) -> Rows | Stream:
+    """What `fit` trains on."""
+    counted = None if weight is None else torch.from_numpy(weight)
+    if isinstance(rows, Shards):
+        return Stream(rows, weight=counted)
+    return Rows(torch.from_numpy(rows), weight=counted)
+
+
+def hold_out(stream: Stream, fraction: float, seed: int) -> tuple[Stream, Rows]:
+    """Training rows, and rows held out in memory: whole blocks, no more of them than fit in a buffer."""
+    held_out, train = stream.shards.draw(seed, fraction)
+    parts, weights = [stream.shards.part(ranges) for ranges in (train, held_out)], [None, None]
+    if stream.weight is not None:
+        weights = [torch.cat([stream.weight[a:b] for a, b in ranges]) for ranges in (train, held_out)]
+    x = torch.from_numpy(np.asarray(parts[1])).reshape(len(parts[1]), -1)
+    return Stream(parts[0], weight=weights[0]), Rows(x, weight=weights[1])
