@@ -48,6 +48,7 @@ def run(arguments: list[str]) -> None:
         "max_epochs": epochs,
         "schedule": "cosine",
         "random_state": options.seed,
+        "binarisation": "dynamic" if options.binarisation == "dynamic" else "none",
     }
     estimators = {
         "PCA": PCA(n_components=2),

@@ -21,7 +21,7 @@ class EvaluateOptions(RunDataOptions):
 
     run: tyro.conf.Positional[Path]
     """Run folder that `isthmus train` wrote."""
-    part: Literal["test", "train", "all"] | None = None
+    part: Literal["test", "validation", "train", "all"] | None = None
     """Part of the data to measure on; all of a file named with --data, else the test rows, if not given."""
     importance_samples: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 0
     """Samples for the importance-weighted log-likelihood; 0 leaves it out. Published tables use 5,000."""

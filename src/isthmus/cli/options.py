@@ -67,12 +67,16 @@ def argument_help(kind: type) -> dict[str, str]:
     return found
 
 
+_ELSEWHERE = ("verbose", "validation_fraction", "binarisation")
+"""Parameters that are no options: who waits at a terminal sees progress; the rest are options of the data."""
+
+
 def estimator_options(kind: type[LatentEstimator]) -> list[tuple[str, Any, Any]]:
     """Fields for `dataclasses.make_dataclass`: each parameter that can be written on a command line."""
     hints, helps, fields = typing.get_type_hints(kind), argument_help(kind), []
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         hint = _plain(hints[field.name])
-        if hint is not None and field.name != "verbose":  # who waits at a terminal sees progress in any case
+        if hint is not None and field.name not in _ELSEWHERE:
             note = tyro.conf.arg(help=helps.get(field.name, ""))
             fields.append((field.name, Annotated[hint, note], dataclasses.field(default=field.default)))
     return fields
@@ -93,7 +97,7 @@ class RowsOptions(RunDataOptions):
 
     run: tyro.conf.Positional[Path]
     """Run folder that `isthmus train` wrote."""
-    part: Literal["all", "train", "test"] = "all"
+    part: Literal["all", "train", "validation", "test"] = "all"
     """Part of the data; "all" keeps a file's order."""
     json: bool = False
     """Print the result as JSON."""
@@ -124,12 +128,13 @@ def load_run(run: Path) -> LatentEstimator:
     return load(run)
 
 
-def write_array(path: Path, array: np.ndarray, column: str) -> None:
-    """Write rows as .npy, .npz (member x) or .csv (columns named after `column`), whole or not at all.
+def write_array(path: Path, array: np.ndarray, column: str, names: list[str] | None = None) -> None:
+    """Write rows as .npy, .npz (member x) or .csv (with these names, or named after `column`), whole or not at all.
 
     Raises:
         UsageError: another ending.
     """
+    import csv
     import io
 
     buffer = io.BytesIO()
@@ -139,10 +144,10 @@ def write_array(path: Path, array: np.ndarray, column: str) -> None:
         np.savez(buffer, x=array)
     elif path.suffix == ".csv":
         rows = array.reshape(len(array), -1)
-        header = ",".join(f"{column}{i}" for i in range(rows.shape[1]))
-        np.savetxt(
-            buffer, rows, delimiter=",", header=header, comments="", fmt="%.9g" if rows.dtype == np.float32 else "%.17g"
-        )
+        header = io.StringIO()
+        csv.writer(header, lineterminator="\n").writerow(names or [f"{column}{i}" for i in range(rows.shape[1])])
+        buffer.write(header.getvalue().encode())
+        np.savetxt(buffer, rows, delimiter=",", fmt="%.9g" if rows.dtype == np.float32 else "%.17g")
     else:
         raise UsageError(f"expected --out to end in .npy, .npz or .csv, got {str(path)!r}")
     write_bytes(path, buffer.getvalue())

@@ -65,6 +65,10 @@ def run(arguments: list[str]) -> None:
     options = parse(combined, rest, f"train {name}")
     out = options.out or Path("runs") / name
     parameters: dict[str, Any] = {field: getattr(options, field) for field, _, _ in fields}
+    if options.binarisation == "dynamic":
+        if not issubclass(kind, BaseAutoencoder):
+            raise UsageError(f"expected no --binarisation dynamic for {kind.__name__}, which is not trained by steps")
+        parameters["binarisation"] = "dynamic"
     if options.resume:
         changed = {name: value for name, value in parameters.items() if value != getattr(kind(), name)}
         _resume(out, options, kind, changed)
@@ -75,6 +79,8 @@ def run(arguments: list[str]) -> None:
         parameters["verbose"] = True
         parameters["random_state"] = parameters["random_state"] or 0  # a run that is resumed needs its seed
     data, note = options.load()
+    if parameters.get("patience") is not None and not len(data.x_valid):
+        raise UsageError("--patience needs validation rows to watch; use a --validation-fraction above 0")
     _train(kind(**parameters), data, note, out, options)
 
 
@@ -101,6 +107,10 @@ def _resume(
             raise UsageError(f"a resumed run keeps its --{option} {getattr(estimator, name)}; leave --{option} out")
     if options.data != TrainOptions.data and options.data != note["source"]:
         raise UsageError(f"a resumed run keeps its data, {note['source']}; leave --data out")
+    for name, value in options.keywords().items():
+        if value != (note.get("keywords", {}) | note["split"]).get(name):
+            option = {"seed": "split-seed", "binarise": "binarisation"}.get(name, name.replace("_", "-"))
+            raise UsageError(f"a resumed run keeps its data as they were read; leave --{option} out")
     _train(estimator, noted_data(note), note, out, options, resume=True)
 
 
@@ -126,7 +136,7 @@ def _train(
 def train_model(
     estimator: LatentEstimator, data: DataSet, note: dict[str, Any], out: Path, resume: bool = False
 ) -> Evaluation:
-    """Train, save and measure one model into a run folder; returns its measures on the test rows."""
+    """Train, save and measure one model into a run folder; returns its measures, on test rows where there are any."""
     if not resume:
         for stale in ("model.safetensors", "measures.json", "report.html"):  # of a run that this one replaces
             (out / stale).unlink(missing_ok=True)
@@ -136,14 +146,15 @@ def train_model(
     name = type(estimator).__name__
     say(f"{name}: {data.description}")
     if isinstance(estimator, BaseAutoencoder):
-        # Early stopping chooses weights by its validation rows, so those must not be the test rows.
-        watched = data.x_test if estimator.patience is None else None
+        # Never the test rows: what is watched is chosen by, if not by early stopping then by a person.
+        watched = data.x_valid if len(data.x_valid) else None
         estimator.fit(data.x_train, validation=watched, folder=out, resume=resume)
     else:
         estimator.fit(data.x_train)
     estimator.save(out, data=note)
-    say(f"{name}: measuring on {len(data.x_test):,} test rows")
-    evaluation = measure(estimator, data, "test")
+    part = next(part for part in ("test", "validation", "train") if len(data.part(part)[0]))
+    say(f"{name}: measuring on {len(data.part(part)[0]):,} {part} rows")
+    evaluation = measure(estimator, data, part)
     write_json(out / "measures.json", {"format": FORMAT} | evaluation.to_dict())
     return evaluation
 
@@ -153,4 +164,4 @@ def measure(estimator: LatentEstimator, data: DataSet, part: str, n_importance_s
     X, y = data.part(part)
     labelled = y is not None and data.y_train is not None
     train: dict[str, Any] = {"X_train": data.x_train, "y_train": data.y_train} if labelled else {}
-    return evaluate(estimator, X, y, n_importance_samples=n_importance_samples, **train)
+    return evaluate(estimator, X, y, n_importance_samples=n_importance_samples, binarisation=data.binarisation, **train)
