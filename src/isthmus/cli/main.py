@@ -21,6 +21,7 @@ COMMANDS = {
     "encode": "write the codes of data",
     "reconstruct": "encode data and decode them again",
     "sample": "write new data drawn from a trained model",
+    "data": "list, describe, fetch and check the sets that have a name",
 }
 
 USAGE = """Autoencoders and the latent-variable models around them: trained fast, measured in exact nats.
@@ -29,7 +30,7 @@ usage: isthmus COMMAND [options]          options of a command: isthmus COMMAND 
 
 {commands}
 
-Data are a file (.npy, .npz, .csv) or a named set (digits, mnist). Models are pca, autoencoder, vae.
+Data are a file of your own or a named set, as isthmus data list says. Models are pca, autoencoder, vae.
 Start with: isthmus demo
 
 exit codes: 0 done; 1 data or files can't be used; 2 the command line is wrong; 3 training failed; 130 interrupted

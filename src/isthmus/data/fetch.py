@@ -80,13 +80,15 @@ def fetch(name: str, *, show: bool = True) -> list[Path]:
         for file, path in zip(known.files, paths, strict=True):
             download(file, path, show=show)
     except (DownloadError, OSError) as error:
-        raise ValueError(_missing(known, f"could not be downloaded: {error}")) from error
+        raise ValueError(_missing(known, f"; the download failed: {error}")) from error
     try:
         _checked(known, paths, content=True)
     except ValueError as error:
         for path in paths:
             path.unlink(missing_ok=True)
-        raise ValueError(_missing(known, f"is not what its address holds now: {error}")) from error
+        raise ValueError(
+            _missing(known, f"; what was downloaded is something else, and was removed: {error}")
+        ) from error
     return paths
 
 
@@ -99,12 +101,12 @@ def load_set(known: NamedSet, *, download: bool = True) -> DataSet:
     paths = find(known.name)
     if paths is None:
         if not download:
-            raise ValueError(_missing(known, "is not there"))
+            raise ValueError(_missing(known))
         paths = fetch(known.name)
     return _checked(known, paths)
 
 
-def _missing(known: NamedSet, problem: str) -> str:
+def _missing(known: NamedSet, problem: str = "") -> str:
     """Why a set can't be had, where it comes from, and where to put it."""
     folder = cache_folder() / known.name
     files = ", ".join(file.name for file in known.files)
@@ -112,8 +114,8 @@ def _missing(known: NamedSet, problem: str) -> str:
     archive = "" if known.archive is None else f", or {known.archive} into the folder that ISTHMUS_DATA names"
     looked = " or ".join(str(place) for place in _folders())
     return (
-        f"Expected {known.name} in {looked}, and it {problem.rstrip('.')}. It comes from {known.source}; put {files} "
-        f"from {addresses} into {folder}{archive}."
+        f"Expected {known.name} in {looked}, got no such files{problem.rstrip('.')}. It comes from {known.source}: put "
+        f"{files} from {addresses} into {folder}{archive}."
     )
 
 
@@ -156,7 +158,7 @@ def check(name: str) -> dict[str, Any]:
     """
     known, paths = _named(name), find(name)
     if paths is None:
-        return {"name": name, "state": "missing", "paths": [], "notes": [_missing(known, "is not there")]}
+        return {"name": name, "state": "missing", "paths": [], "notes": [_missing(known)]}
     notes, state = [], "ok"
     if known.files and len(paths) == len(known.files) and paths[0].name == known.files[0].name:
         for file, path in zip(known.files, paths, strict=True):
