@@ -9,7 +9,13 @@ import numpy as np
 
 from .table import Table, column_of, index_columns, is_text, text_column, unique
 
-__all__ = ["FrameTable"]
+__all__ = ["FrameTable", "is_frame"]
+
+
+def is_frame(value: Any) -> bool:
+    """Whether something is a pandas or polars frame."""
+    kind = type(value)
+    return kind.__module__.partition(".")[0] in ("pandas", "polars") and kind.__name__ in ("DataFrame", "LazyFrame")
 
 
 class FrameTable:
@@ -24,9 +30,9 @@ class FrameTable:
     """
 
     def __init__(self, frame: Any):
-        library = type(frame).__module__.partition(".")[0]
-        if library not in ("pandas", "polars") or not hasattr(frame, "columns"):
+        if not is_frame(frame):
             raise TypeError(f"Expected a pandas or polars frame, got {type(frame).__name__}.")
+        library = type(frame).__module__.partition(".")[0]
         frame = frame.collect() if hasattr(frame, "collect") else frame
         self.title = f"the {library} frame"
         self.names = unique(frame.columns)
