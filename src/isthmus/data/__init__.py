@@ -4,6 +4,7 @@ from .catalogue import CATALOGUE, NamedSet
 from .dataset import DataSet
 from .fetch import cache_folder, check, fetch, find
 from .load import FILES, load_data
+from .shards import Shards
 from .split import split_data
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "FILES",
     "DataSet",
     "NamedSet",
+    "Shards",
     "cache_folder",
     "check",
     "fetch",

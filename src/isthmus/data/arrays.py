@@ -1,26 +1,59 @@
-"""NumPy's files: `.npy` and `.npz`, never pickle."""
+"""NumPy's files: `.npy`, folders of them, and `.npz`, never pickle; large ones stay where they are."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from ..files import read_json
 from .dataset import DataSet, make_data_set
+from .memory import check_fits
+from .npy import UNREADABLE, open_numpy, unreadable
+from .shards import BUFFER_BYTES, Shards
 
-__all__ = ["read_array", "read_members", "read_npy", "read_npz"]
+__all__ = ["read_array", "read_members", "read_npy", "read_npy_folder", "read_npz"]
 
 _EXAMPLES = ("x", "X", "data")
 _LABELS = ("y", "labels")
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error)
-"""What NumPy and zipfile raise on torn, foreign or forged files."""
 
 
-def read_npy(path: Path) -> DataSet:
-    """Examples from one array file."""
-    return make_data_set(path.stem, (read_array(path), None), description=f"Read from {path.name}")
+def read_npy(path: Path, *, buffer_bytes: int = BUFFER_BYTES) -> DataSet:
+    """Examples from one array file; they are `Shards` where the file is larger than a buffer."""
+    if path.stat().st_size <= buffer_bytes:
+        return make_data_set(path.stem, (read_array(path), None), description=f"Read from {path.name}")
+    array = open_numpy(path, mapped=True)
+    if isinstance(array, np.ndarray) and array.ndim > 1 and not array.flags.c_contiguous:
+        check_fits(array.nbytes, f"{path.name}, stored column by column,", "use np.save(path, np.ascontiguousarray(X))")
+        return make_data_set(path.stem, (read_array(path), None), description=f"Read from {path.name}")
+    shards = Shards(path, buffer_bytes=buffer_bytes)
+    return make_data_set(path.stem, (shards, None), description=f"Read from {path.name}, piece by piece")
+
+
+def read_npy_folder(path: Path, *, buffer_bytes: int = BUFFER_BYTES) -> DataSet:
+    """Examples from a folder of .npy files, in the order of their names, and what `isthmus data convert` left there.
+
+    Args:
+        path: the folder; labels (n,) may be in `labels/labels.npy`, and `conversion.json` may say how many rows there
+            are, what they are called, and how they were prepared.
+        buffer_bytes: larger data are `Shards`.
+
+    Raises:
+        ValueError: unequal files, or other rows than the note says: the folder is not whole.
+    """
+    shards = Shards(path, name=path.name, buffer_bytes=buffer_bytes)
+    note = read_json(path / "conversion.json") if (path / "conversion.json").exists() else {}
+    if note.get("rows", len(shards)) != len(shards):
+        raise ValueError(f"Expected {note['rows']} rows in {path}, as its note says, got {len(shards)}; copy it anew.")
+    labels = read_array(path / "labels" / "labels.npy") if (path / "labels" / "labels.npy").exists() else None
+    names = note.get("feature_names")
+    data = make_data_set(
+        path.name,
+        (np.asarray(shards) if shards.fits_buffer else shards, labels),
+        description=f"Read from the files in {path.name}",
+        feature_names=None if names is None else tuple(map(str, names)),
+    )
+    return data._replace(preparation=note.get("preparation"))
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -29,7 +62,7 @@ def read_array(path: Path) -> np.ndarray:
     Raises:
         ValueError: not one array, truncated, damaged, or of pickled objects.
     """
-    loaded = _load(path)
+    loaded = open_numpy(path)
     if not isinstance(loaded, np.ndarray):
         loaded.close()
         raise ValueError(f"Expected one array in {path}, got an archive of arrays; rename it to .npz.")
@@ -63,28 +96,16 @@ def read_members(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: not an archive, truncated, damaged, or with pickled objects.
     """
-    loaded = _load(path)
+    loaded = open_numpy(path)
     if isinstance(loaded, np.ndarray):
         raise ValueError(f"Expected an archive of arrays in {path}, got one array; rename it to .npy.")
     members = {}
     with loaded:
+        unpacked = sum(entry.file_size for entry in loaded.zip.infolist())
+        check_fits(unpacked, f"what {path.name} holds", "save its examples as .npy, which is read piece by piece")
         for name in loaded.files:
             try:
                 members[name] = np.asarray(loaded[name])
-            except _UNREADABLE as error:
-                raise _unreadable(f"member {name} of {path}", error) from error
+            except UNREADABLE as error:
+                raise unreadable(f"member {name} of {path}", error) from error
     return members
-
-
-def _load(path: Path):
-    try:
-        return np.load(path, allow_pickle=False)
-    except _UNREADABLE as error:
-        raise _unreadable(str(path), error) from error
-
-
-def _unreadable(what: str, error: Exception) -> ValueError:
-    # Both of NumPy's messages name pickle: for an object array, and for a file that is not NumPy's at all.
-    if "Object arrays" in str(error):
-        return ValueError(f"Expected plain numbers in {what}, got pickled Python objects; use a numeric dtype.")
-    return ValueError(f"Expected a readable NumPy file, got a truncated or foreign one: {what}.")

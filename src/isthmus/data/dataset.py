@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .shards import Shards
 from .validation import check_examples, check_labels
 
-__all__ = ["DataSet", "Labelled", "binarisation_text", "make_data_set"]
+__all__ = ["DataSet", "Examples", "Labelled", "binarisation_text", "make_data_set"]
 
-Labelled = tuple[np.ndarray, np.ndarray | None]
+Examples = Any
+"""An array (n, ...), or `Shards` where it is larger than a buffer: rows that are read when they are needed."""
+
+Labelled = tuple[Examples, np.ndarray | None]
 """Examples (n, ...) and their labels (n,) or None."""
 
 
@@ -20,7 +24,8 @@ class DataSet(NamedTuple):
 
     Attributes:
         name: short name for titles and folders.
-        x_train: (n, d), (n, h, w) or (n, c, h, w); uint8 pixels in 0..255, or floats.
+        x_train: (n, d), (n, h, w) or (n, c, h, w); uint8 pixels in 0..255, or floats; `Shards` where the data are
+            larger than a buffer.
         y_train: labels of the training examples, (n,), or None.
         x_valid: examples to choose by while training, such as when to stop; of the same shape, perhaps none.
         y_valid: their labels, or None.
@@ -37,11 +42,11 @@ class DataSet(NamedTuple):
     """
 
     name: str
-    x_train: np.ndarray
+    x_train: Examples
     y_train: np.ndarray | None
-    x_valid: np.ndarray
+    x_valid: Examples
     y_valid: np.ndarray | None
-    x_test: np.ndarray
+    x_test: Examples
     y_test: np.ndarray | None
     feature_shape: tuple[int, ...]
     source: str
@@ -105,7 +110,7 @@ def make_data_set(
     Raises:
         ValueError: not numeric, empty, not finite, of unfit shape, or labels of another length.
     """
-    x_train = check_examples(train[0], name, feature_names)
+    x_train = train[0] if isinstance(train[0], Shards) else check_examples(train[0], name, feature_names)
     y_train = check_labels(train[1], len(x_train), name)
     nothing: Labelled = (x_train[:0], None if y_train is None else y_train[:0])
     split = {kind: "none" if part is None else "own" for kind, part in (("validation", valid), ("test", test))}
@@ -117,7 +122,7 @@ def make_data_set(
     )  # fmt: skip
 
 
-def _checked(part: Labelled, x_train: np.ndarray, what: str) -> Labelled:
+def _checked(part: Labelled, x_train: Examples, what: str) -> Labelled:
     """A part of a set, like its training examples in shape and units."""
     x = check_examples(part[0], what)
     if x_train.shape[1:] != x.shape[1:]:
@@ -142,7 +147,7 @@ def _split_text(split: dict[str, Any]) -> str:
     own = [kind for kind in ("validation", "test") if split.get(kind) == "own"]
     if not drawn:
         return "own split" if own else "not split"
-    text = f"random split, seed {split['seed']}"
+    text = f"random split{' by blocks' if 'block_rows' in split else ''}, seed {split['seed']}"
     return text if not own else f"{text}; own {own[0]} part"
 
 

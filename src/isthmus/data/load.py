@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import read_npy_folder
 from .binarise import binarise_data
 from .catalogue import CATALOGUE
 from .dataset import DataSet, make_data_set
+from .frames import is_frame
+from .shards import Shards, is_shard_folder
 from .split import TEST_FRACTION, VALIDATION_FRACTION, random_split, split_data
 from .validation import check_labels
 
@@ -49,7 +52,8 @@ def load_data(
 
     A source is a name of the catalogue (`isthmus data list`), the path of a file, or data in memory:
 
-    - `.npy`: examples (n, d), (n, h, w) or (n, c, h, w);
+    - `.npy`: examples (n, d), (n, h, w) or (n, c, h, w), or a folder of such files, one after the other; what is larger
+      than a buffer (`buffer_bytes`, 256 MB) is read when it is needed, see `isthmus.data.Shards`;
     - `.npz`: the same as `x`, `X` or `data` with labels `y` or `labels`, or in parts `x_train`, `y_train`, `x_valid`,
       `y_valid`, `x_test`, `y_test`;
     - `.csv`, `.tsv` and `.parquet`: one example a row, see `isthmus.data.table_read.read_table` for the options;
@@ -92,6 +96,11 @@ def load_data(
         return random_split(n, seed, "the table", validation_fraction, test_fraction)[0]
 
     data = _read(source, options, download=download, training=training)
+    if binarise is not None and isinstance(data.x_train, Shards):
+        raise ValueError(
+            f"Expected data that fit in a buffer to be made black and white once and for all, got {data.x_train!r}; "
+            "use binarisation='dynamic' of the model."
+        )
     if binarise is not None:
         data = binarise_data(data, binarise)
     return data if seed is None else split_data(data, seed, validation_fraction, test_fraction)
@@ -105,6 +114,8 @@ def _read(source: Any, options: dict[str, Any], **known: Any) -> DataSet:
         return _call(CATALOGUE[str(source)].load, f"the set {source}", options, **known)
     path = Path(source).expanduser()
     suffix = path.suffix.lower()
+    if is_shard_folder(path):
+        return _call(read_npy_folder, "a folder of .npy files", options, path, **known)
     if path.is_dir():
         from .images import read_images
 
@@ -137,7 +148,7 @@ def _in_memory(source: Any, options: dict[str, Any], known: dict[str, Any]) -> D
     labels = None
     if isinstance(source, tuple) and len(source) == 2:
         source, labels = source[0], _array(source[1])
-    if type(source).__module__.partition(".")[0] in ("pandas", "polars") and hasattr(source, "columns"):
+    if is_frame(source):
         if labels is not None and "label" in options:
             raise ValueError("Expected labels apart or in a column, got both; leave one of them out.")
         from .table_read import read_table
@@ -148,7 +159,8 @@ def _in_memory(source: Any, options: dict[str, Any], known: dict[str, Any]) -> D
         raise ValueError(
             f"Expected no option for an array, got {', '.join(options)}; use a pair (examples, labels), or a frame."
         )
-    return make_data_set("data", (_array(source), labels), description="From memory")
+    rows = source if isinstance(source, Shards) and not source.fits_buffer else _array(source)
+    return make_data_set("data", (rows, labels), description="From memory")
 
 
 def _array(values: Any) -> np.ndarray:

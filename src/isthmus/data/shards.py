@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from .shard_sources import Source, open_sources
 from .statistics import Statistics, find_statistics
 from .validation import check_examples
 
-__all__ = ["BUFFER_BYTES", "Ranges", "Shards"]
+__all__ = ["BUFFER_BYTES", "Ranges", "Shards", "is_shard_folder"]
 
 BUFFER_BYTES = 2**28
 """Rows that are shuffled together while training, in bytes; larger data are streamed."""
@@ -25,6 +26,11 @@ SPLIT_BLOCKS = 100
 
 Ranges = list[tuple[int, int]]
 """Rows start, ..., stop - 1 of each pair, in order."""
+
+
+def is_shard_folder(path: Path) -> bool:
+    """Whether this is a folder with .npy files in it."""
+    return path.is_dir() and next(path.glob("*.npy"), None) is not None
 
 
 class Shards:
@@ -243,12 +249,17 @@ class Shards:
         part._checked = self.checked
         return part
 
+    @property
+    def draw_rows(self) -> int:
+        """Rows of the blocks that parts are drawn in."""
+        return min(self.block_rows, max(1, len(self) // SPLIT_BLOCKS))
+
     def draw(self, seed: int, *fractions: float) -> list[Ranges]:
         """Divide the rows by whole blocks: a part for each fraction, and then the rest; each in the order of the rows.
 
         A drawn part is there to be read into memory: it is no larger than a buffer, counted in float32 at least.
         """
-        rows = min(self.block_rows, max(1, len(self) // SPLIT_BLOCKS))
+        rows = self.draw_rows
         n_blocks = -(-len(self) // rows)
         row_bytes = max(4, self.dtype.itemsize) * int(np.prod(self.shape[1:]))
         most = max(1, self.buffer_bytes // (rows * row_bytes))

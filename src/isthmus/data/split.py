@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .dataset import DataSet, Labelled
+from .shards import Shards
 
 __all__ = ["TEST_FRACTION", "VALIDATION_FRACTION", "random_split", "recorded_split", "split_data"]
 
@@ -35,7 +36,8 @@ def split_data(
         test_fraction: share of all examples; 0 draws none.
 
     Returns:
-        The same examples in three parts, each in the order of the source. `split` says for "validation" and "test"
+        The same examples in three parts, each in the order of the source. `Shards` are divided by whole blocks, and the
+        parts drawn are small enough to be read into memory, see `Shards.draw`. `split` says for "validation" and "test"
         whether they are the set's "own", "random" or "none", with the seed and the fractions of those drawn.
 
     Raises:
@@ -54,16 +56,19 @@ def split_data(
     drawn = {kind: share for kind, share in fractions.items() if share and data.split[kind] == "none"}
     if not drawn:
         return data
-    train, valid, test = random_split(
-        len(data.x_train), seed, data.name, drawn.get("validation", 0.0), drawn.get("test", 0.0)
-    )
+    valid_share, test_share = drawn.get("validation", 0.0), drawn.get("test", 0.0)
+    record: dict[str, Any] = {kind: "random" for kind in drawn} | {"seed": seed}
+    if isinstance(data.x_train, Shards):
+        test, valid, train = data.x_train.draw(seed, test_share, valid_share * (1 - test_share))
+        record["block_rows"] = data.x_train.draw_rows
+    else:
+        train, valid, test = random_split(len(data.x_train), seed, data.name, valid_share, test_share)
     whole = data.x_train, data.y_train
     parts: dict[str, Any] = dict(zip(("x_train", "y_train"), _rows(whole, train), strict=True))
     if "validation" in drawn:
         parts |= zip(("x_valid", "y_valid"), _rows(whole, valid), strict=True)
     if "test" in drawn:
         parts |= zip(("x_test", "y_test"), _rows(whole, test), strict=True)
-    record = {kind: "random" for kind in drawn} | {"seed": seed}
     record |= {f"{kind}_fraction": share for kind, share in drawn.items()}
     return data._replace(split=data.split | record, **parts)
 
@@ -95,6 +100,8 @@ def _share(n: int, fraction: float) -> int:
     return min(max(1, round(fraction * n)), n - 1) if fraction else 0
 
 
-def _rows(part: Labelled, rows: np.ndarray) -> Labelled:
+def _rows(part: Labelled, rows: Any) -> Labelled:
     x, y = part
+    if isinstance(x, Shards):
+        return x.part(rows), None if y is None else np.concatenate([y[:0], *(y[start:stop] for start, stop in rows)])
     return x[rows], None if y is None else y[rows]
