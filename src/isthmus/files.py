@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,7 @@ __all__ = [
     "reading_only",
     "remove",
     "remove_temporaries",
+    "replacing",
     "write_bytes",
     "write_json",
     "write_tensors",
@@ -62,21 +63,38 @@ def may_write() -> bool:
 
 
 def remove(path: str | os.PathLike[str]) -> None:
-    """Remove a file, if it is there."""
-    if _writes:
-        Path(path).unlink(missing_ok=True)
+    """Remove a file, or a folder with all files in it, if it is there."""
+    path = Path(path)
+    if _writes and path.is_dir():
+        for part in path.iterdir():
+            part.unlink(missing_ok=True)
+        path.rmdir()
+    elif _writes:
+        path.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace a file by `data`, whole or not at all: temporary file, fsync, rename, fsync of the folder."""
+    """Replace a file by `data`, whole or not at all."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of another one at the end of the block, whole or not at all.
+
+    Temporary file, fsync, rename, fsync of the folder.
+    """
     if not _writes:
+        with open(os.devnull, "wb") as nothing:
+            yield nothing
         return
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

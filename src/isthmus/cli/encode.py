@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .options import RowsOptions, parse, print_result, write_array
+from .options import RowsOptions, parse, print_result
+from .rows import row_blocks, write_rows
 
 __all__ = ["EncodeOptions", "run"]
 
@@ -22,6 +23,6 @@ def run(arguments: list[str]) -> None:
     """Parse and encode."""
     options = parse(EncodeOptions, arguments, "encode")
     estimator, X = options.load()
-    codes = estimator.transform(X)
-    write_array(options.out, codes, "code")
-    print_result({"rows": len(codes), "components": codes.shape[1], "out": str(options.out)}, options.json)
+    codes = (estimator.transform(block) for block in row_blocks(X))
+    n_rows, n_components = write_rows(options.out, codes, len(X), "code")
+    print_result({"rows": n_rows, "components": n_components, "out": str(options.out)}, options.json)

@@ -11,11 +11,9 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 import tyro
 
 from ..estimators import LatentEstimator, load
-from ..files import write_bytes
 from .data_options import RunDataOptions
 from .main import UsageError, did_you_mean
 
@@ -29,7 +27,6 @@ __all__ = [
     "parse",
     "print_result",
     "say",
-    "write_array",
 ]
 
 Options = TypeVar("Options")
@@ -102,7 +99,7 @@ class RowsOptions(RunDataOptions):
     json: bool = False
     """Print the result as JSON."""
 
-    def load(self) -> tuple[LatentEstimator, np.ndarray]:
+    def load(self) -> tuple[LatentEstimator, Any]:
         """The run's model, and the rows that were asked for."""
         data = self.load_data(self.run, split=self.part != "all")
         return load_run(self.run), data.part(self.part)[0]
@@ -126,31 +123,6 @@ def load_run(run: Path) -> LatentEstimator:
     if not run.exists():
         raise ValueError(f"Expected a run in {run}, got no such folder; isthmus train writes one.")
     return load(run)
-
-
-def write_array(path: Path, array: np.ndarray, column: str, names: list[str] | None = None) -> None:
-    """Write rows as .npy, .npz (member x) or .csv (with these names, or named after `column`), whole or not at all.
-
-    Raises:
-        UsageError: another ending.
-    """
-    import csv
-    import io
-
-    buffer = io.BytesIO()
-    if path.suffix == ".npy":
-        np.save(buffer, array)
-    elif path.suffix == ".npz":
-        np.savez(buffer, x=array)
-    elif path.suffix == ".csv":
-        rows = array.reshape(len(array), -1)
-        header = io.StringIO()
-        csv.writer(header, lineterminator="\n").writerow(names or [f"{column}{i}" for i in range(rows.shape[1])])
-        buffer.write(header.getvalue().encode())
-        np.savetxt(buffer, rows, delimiter=",", fmt="%.9g" if rows.dtype == np.float32 else "%.17g")
-    else:
-        raise UsageError(f"expected --out to end in .npy, .npz or .csv, got {str(path)!r}")
-    write_bytes(path, buffer.getvalue())
 
 
 def say(text: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from .data_options import own_units
-from .options import RowsOptions, parse, print_result, write_array
+from .options import RowsOptions, parse, print_result
+from .rows import row_blocks, write_rows
 
 __all__ = ["ReconstructOptions", "run"]
 
@@ -25,7 +27,8 @@ def run(arguments: list[str]) -> None:
     """Parse and reconstruct."""
     options = parse(ReconstructOptions, arguments, "reconstruct")
     estimator, X = options.load()
-    rows, names = own_units(options.run, estimator.reconstruct(X))
-    write_array(options.out, rows, "feature", names)
+    rebuilt = (own_units(options.run, estimator.reconstruct(block)) for block in row_blocks(X))
+    first, names = next(rebuilt)
+    write_rows(options.out, chain([first], (rows for rows, _ in rebuilt)), len(X), "feature", names)
     error = float(np.mean(estimator.squared_error(X)))
     print_result({"rows": len(X), "squared_error": round(error, 6), "out": str(options.out)}, options.json)

@@ -11,7 +11,8 @@ import tyro
 from ..estimators import Autoencoder
 from .data_options import own_units, run_data
 from .main import UsageError
-from .options import load_run, parse, print_result, say, write_array
+from .options import load_run, parse, print_result, say
+from .rows import write_rows
 
 __all__ = ["SampleOptions", "run"]
 
@@ -51,5 +52,5 @@ def run(arguments: list[str]) -> None:
             "expected --prior gaussian or mixture: an autoencoder learns no distribution to draw codes from"
         )
     rows, names = own_units(options.run, estimator.sample(options.n, random_state=options.seed))
-    write_array(options.out, rows, "feature", names)
+    write_rows(options.out, [rows], len(rows), "feature", names)
     print_result({"rows": options.n, "out": str(options.out)}, options.json)

@@ -14,7 +14,7 @@ from ..evaluation.chunks import CHUNK_SIZE
 from ..training import Rows
 from ..training.stream import Stream, is_large_map
 
-__all__ = ["check_conversion", "hold_out", "in_blocks", "shards_of", "training_data"]
+__all__ = ["block_rows", "check_conversion", "hold_out", "in_blocks", "shards_of", "training_data"]
 
 BLOCK_BYTES = 2**25
 """Of the float32 copy of a block: 32 MB."""
@@ -27,10 +27,14 @@ def shards_of(X: Any) -> Shards | None:
     return X if isinstance(X, Shards) else None
 
 
+def block_rows(rows: Any) -> int:
+    """Rows of a block: whole chunks (see `map_rows`), so that results are those of all rows at once, to the bit."""
+    chunk_bytes = 4 * CHUNK_SIZE * max(1, int(np.prod(rows.shape[1:])))
+    return max(1, BLOCK_BYTES // chunk_bytes) * CHUNK_SIZE
+
+
 def in_blocks(X: Any, check: Callable[[Any], np.ndarray], function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """A function of validated rows, a block at a time: memory stays constant but for the result.
-
-    Blocks are of whole chunks (see `map_rows`), so that results are those of all rows at once, to the bit.
 
     Args:
         X: rows in any form.
@@ -39,7 +43,7 @@ def in_blocks(X: Any, check: Callable[[Any], np.ndarray], function: Callable[[np
     """
     shards = shards_of(X)
     rows: Any = check(X) if shards is None else shards
-    size = max(1, BLOCK_BYTES // (4 * CHUNK_SIZE * max(1, int(np.prod(rows.shape[1:]))))) * CHUNK_SIZE
+    size = block_rows(rows)
     results = np.empty(0)
     for start in range(0, max(1, len(rows)), size):
         here = slice(start, min(start + size, len(rows)))
