@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isthmus.data import DataSet, cache_folder, load_data
+from isthmus.data import DataSet, load_data
 from isthmus.data.split import random_split, recorded_split
 
 RNG = np.random.default_rng(0)
@@ -105,22 +105,6 @@ def test_mnist_keeps_its_pixels_and_its_split():
     assert data.y_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert abs(data.x_train.mean() / 255 - 0.13066) < 1e-5
     assert data.split == {"validation": "none", "test": "own"}
-
-
-@pytest.mark.parametrize(
-    ("platform", "variable", "tail"),
-    [
-        ("linux", "XDG_CACHE_HOME", ("isthmus",)),
-        ("win32", "LOCALAPPDATA", ("isthmus",)),
-        ("darwin", None, ("Library", "Caches", "isthmus")),
-    ],
-)
-def test_cache_folder_is_the_platforms(platform, variable, tail, monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    if variable is not None:
-        monkeypatch.setenv(variable, str(tmp_path))
-    assert cache_folder() == tmp_path.joinpath(*tail)
 
 
 def test_npy_round_trip(tmp_path):
@@ -248,7 +232,7 @@ def test_the_wrong_suffix_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("digit", r"Expected a name \(digits, mnist, .*\), or a file ending in .npy, .npz, .csv"),
+        ("digit", r"Expected a name \(digits, mnist, .*\), .*or a file ending in \.npy, \.npz, \.csv"),
         ("nowhere.npy", "no such file"),
         ("a.xlsx", "Expected a name"),
     ],
@@ -261,7 +245,7 @@ def test_unknown_sources_are_refused(source, message):
 def test_a_label_needs_a_table(tmp_path):
     np.save(tmp_path / "a.npy", X)
     for source in ("digits", str(tmp_path / "a.npy")):
-        with pytest.raises(ValueError, match="no such option for .*, got label"):
+        with pytest.raises(ValueError, match="got label; leave that out"):
             load_data(source, label="y")
 
 

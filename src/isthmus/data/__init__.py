@@ -2,7 +2,7 @@
 
 from .catalogue import CATALOGUE, NamedSet
 from .dataset import DataSet
-from .fetch import cache_folder, check, fetch, find
+from .catalogue_files import cache_folder, check, fetch, find
 from .load import FILES, load_data
 from .shards import Shards
 from .split import split_data

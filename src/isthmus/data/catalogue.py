@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import named
 from .dataset import DataSet
-from .download import PublishedFile
+from .catalogue_download import PublishedFile
 
 __all__ = ["CATALOGUE", "NamedSet"]
 
@@ -54,7 +54,7 @@ class NamedSet:
         Raises:
             ValueError: they are not to be had, or not what they should be.
         """
-        from .fetch import load_set
+        from .catalogue_files import load_set
 
         return load_set(self, download=download)
 

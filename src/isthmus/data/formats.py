@@ -16,7 +16,7 @@ from .dataset import DataSet, make_data_set
 from .formats_mat import read_mat_arrays
 from .validation import check_unpacked_size
 
-__all__ = ["read_amat", "read_amat_data", "read_idx", "read_idx_data", "read_mat", "read_mat_data"]
+__all__ = ["read_amat", "read_amat_data", "read_bytes", "read_idx", "read_idx_data", "read_mat", "read_mat_data"]
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _PIECE = 1 << 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from .arrays import read_array, read_members
 from .dataset import DataSet, Labelled, make_data_set
-from .formats import read_amat, read_idx, read_mat
+from .formats import read_amat, read_bytes, read_idx, read_mat
 
 __all__ = ["binarized_mnist", "digits", "fashion_mnist", "frey_faces", "mnist", "old_faithful", "omniglot"]
 
@@ -127,12 +128,15 @@ def _matrix(path: Path, name: str, n_rows: int) -> np.ndarray:
 
 def old_faithful(paths: Sequence[Path]) -> DataSet:
     """Eruptions of a geyser (272, 2): how long, and how long until the next; from `faithful.csv` or its `.npy`."""
-    path = paths[0]
-    try:  # the first of three columns numbers the rows
-        x = read_array(path) if path.suffix == ".npy" else np.loadtxt(
-            path, delimiter=",", skiprows=1, usecols=(1, 2), quotechar='"', ndmin=2
-        )  # fmt: skip
-    except (OSError, ValueError) as error:
-        raise ValueError(f"Expected the columns eruptions and waiting in {path}, got others ({error}).") from error
+    x = read_array(paths[0]) if paths[0].suffix == ".npy" else _eruptions(paths[0])
     text = "Old Faithful, eruptions of a geyser in minutes (Azzalini, Bowman; Haerdle)"
     return make_data_set("old-faithful", (x, None), description=text, feature_names=("eruption", "waiting"))
+
+
+def _eruptions(path: Path) -> np.ndarray:
+    """Of three columns the last two: the first numbers the rows."""
+    try:
+        rows = list(csv.reader(read_bytes(path).decode().splitlines()))
+        return np.array([[float(cell) for cell in row] for row in rows[1:]])[:, 1:3]
+    except (ValueError, IndexError, csv.Error) as error:
+        raise ValueError(f"Expected the columns eruptions and waiting in {path}, got others ({error}).") from error

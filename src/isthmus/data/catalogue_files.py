@@ -13,7 +13,7 @@ import numpy as np
 
 from .catalogue import CATALOGUE, NamedSet
 from .dataset import DataSet
-from .download import DownloadError, checksum_of, download
+from .catalogue_download import DownloadError, checksum_of, download
 
 __all__ = ["cache_folder", "check", "content_checksum", "fetch", "find", "load_set"]
 
@@ -138,8 +138,8 @@ def content_checksum(data: DataSet) -> str:
     for kind in ("train", "validation", "test"):
         for array in data.part(kind):
             if array is not None and len(array):
-                array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-                whole.update(np.ascontiguousarray(array).data)
+                little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+                whole.update(little.data)
     return whole.hexdigest()
 
 
