@@ -126,7 +126,7 @@ def test_columns_that_training_left_out_may_be_there_or_not():
     ("change", "message"),
     [
         ({"income": "much"}, "Expected numbers in 'income' of the pandas frame, as in training, got text"),
-        ({"income": None}, r"1 missing in 'income' \(1\); fill them, or train with one of these"),
+        ({"income": None}, r"1 missing in 'income' \(1\), the first in row 1; fill them, or train with one of these"),
     ],
 )
 def test_other_tables_are_refused_where_training_knew_no_such_cells(change, message):

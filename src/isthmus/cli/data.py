@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from ..data import CATALOGUE, FILES, NamedSet, check, fetch, find
+from . import convert
 from .main import UsageError, did_you_mean
 from .options import parse, print_result
 
@@ -18,6 +19,7 @@ USAGE = """usage: isthmus data list               sets by name, and which of the
        isthmus data info NAME          licence, citation, files, addresses and checksums of a set
        isthmus data fetch NAME ...     have sets at hand: those that are not here are downloaded
        isthmus data check [NAME ...]   hold files against published checksums; all that are here if none is named
+       isthmus data convert DATA       a table or a folder of images as .npy files, for data larger than memory
 
 Each takes --json. Sets are looked for in $ISTHMUS_DATA, then in the cache folder, where downloads go.
 Files of your own end in {files}.
@@ -64,7 +66,7 @@ class CheckOptions:
 
 def run(arguments: list[str]) -> None:
     """Parse and do what is asked."""
-    actions = {"list": _list, "info": _info, "fetch": _fetch, "check": _check}
+    actions = {"list": _list, "info": _info, "fetch": _fetch, "check": _check, "convert": convert.run}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE.format(files=", ".join(FILES)), end="")
         if not arguments:

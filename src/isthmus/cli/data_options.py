@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,34 +11,33 @@ from typing import Any, Literal
 import numpy as np
 
 from ..data import DataSet, load_data
+from ..data.shards import is_shard_folder
 from ..data.split import TEST_FRACTION, VALIDATION_FRACTION, recorded_split
 from ..data.table_preparation import Preparation
 from ..data.table_read import TABLES
 from ..files import read_json
 
-__all__ = ["DataOptions", "RunDataOptions", "data_note", "noted_data", "own_units", "run_data"]
+__all__ = [
+    "READING",
+    "DataOptions",
+    "ReadingOptions",
+    "RunDataOptions",
+    "data_note",
+    "noted_data",
+    "own_units",
+    "recorded_preparation",
+    "run_data",
+]
 
 
 @dataclass(kw_only=True)
-class DataOptions:
-    """Data to train on. Fields that are not in `_OWN` are keywords of `load_data` of the same name."""
+class ReadingOptions:
+    """What is read, and how. Each field but `data` is a keyword of `load_data` of the same name."""
 
     data: str = "digits"
-    """File or named set; isthmus data list names the sets and the kinds of files."""
+    """File, folder of images or of .npy files, or named set; isthmus data list names sets and kinds of files."""
     label: str | None = None
     """Column of a table with labels: they colour pictures and score codes, and are not trained on."""
-    validation_fraction: float = VALIDATION_FRACTION
-    """Share of the rows that are not for testing to watch while training, and to choose by where --patience is given;
-    drawn where the data bring no such part."""
-    test_fraction: float = TEST_FRACTION
-    """Share of all rows to measure on afterwards; drawn where the data bring no such part."""
-    split_seed: int = 0
-    """Seed of the parts that are drawn: the same seed gives the same parts."""
-    binarisation: Literal["none", "static", "dynamic"] = "none"
-    """Of grey pixels: "static" makes each black or white once and for all, "dynamic" anew at every step. Likelihoods
-    compare only between models of the same binarisation."""
-    binarisation_seed: int = 0
-    """Seed of the static binarisation."""
     drop: tuple[str, ...] = ()
     """Columns of a table to leave out."""
     text: Literal["error", "drop", "one-hot"] = "error"
@@ -55,15 +55,41 @@ class DataOptions:
     bad: Literal["error", "skip"] = "error"
     """What to do with images that can't be read: list them, or leave them out."""
 
-    def keywords(self) -> dict[str, Any]:
-        """What differs from the defaults, as plain JSON: the keywords to read the data with, now and again."""
-        fields = [field for field in dataclasses.fields(DataOptions) if field.name not in _OWN]
+    def changed(self, names: Collection[str]) -> dict[str, Any]:
+        """Options that differ from their defaults, as plain JSON."""
+        fields = [field for field in dataclasses.fields(self) if field.name in names]
         values = {field.name: (getattr(self, field.name), field.default) for field in fields}
-        keywords = {
+        return {
             name: list(value) if isinstance(value, tuple) else value
             for name, (value, default) in values.items()
             if value != default
         }
+
+
+READING = tuple(field.name for field in dataclasses.fields(ReadingOptions) if field.name != "data")
+"""Names of the options of how."""
+
+
+@dataclass(kw_only=True)
+class DataOptions(ReadingOptions):
+    """Data to train on: besides, how they are divided and binarised."""
+
+    validation_fraction: float = VALIDATION_FRACTION
+    """Share of the rows that are not for testing to watch while training, and to choose by where --patience is given;
+    drawn where the data bring no such part."""
+    test_fraction: float = TEST_FRACTION
+    """Share of all rows to measure on afterwards; drawn where the data bring no such part."""
+    split_seed: int = 0
+    """Seed of the parts that are drawn: the same seed gives the same parts."""
+    binarisation: Literal["none", "static", "dynamic"] = "none"
+    """Of grey pixels: "static" makes each black or white once and for all, "dynamic" anew at every step. Likelihoods
+    compare only between models of the same binarisation."""
+    binarisation_seed: int = 0
+    """Seed of the static binarisation."""
+
+    def keywords(self) -> dict[str, Any]:
+        """What differs from the defaults, as plain JSON: the keywords to read the data with, now and again."""
+        keywords = self.changed((*READING, "validation_fraction", "test_fraction"))
         if self.split_seed:
             keywords["seed"] = self.split_seed
         if self.binarisation == "static":
@@ -74,10 +100,6 @@ class DataOptions:
         """The data, and what config.json says of them."""
         data = load_data(self.data, **self.keywords())
         return data, data_note(self.data, self.keywords(), data)
-
-
-_OWN = ("data", "split_seed", "binarisation", "binarisation_seed")
-"""Options that have no keyword of their name."""
 
 
 @dataclass(kw_only=True)
@@ -116,18 +138,20 @@ def _keywords(note: dict[str, Any]) -> dict[str, Any]:
 
 
 def _preparation(note: dict[str, Any], source: str) -> dict[str, Any]:
-    """The keyword that reads a source as the training data were read, if it is of their kind.
+    """The keyword that reads a source as the training data were read, where they were more than what it holds.
 
     Raises:
-        ValueError: it is not, and rows of a table were more than its columns.
+        ValueError: it is of another kind.
     """
     record, path = note.get("preparation"), Path(source).expanduser()
+    if record is None or is_shard_folder(path):  # rows that were made features before
+        return {}
     kind = "images" if path.is_dir() else "table" if path.suffix.lower() in TABLES else None
-    if record is not None and record.get("kind") == kind:
+    if record.get("kind") == kind:
         return {"preparation": record}
-    if record is not None and record.get("kind") == "images" and kind == "table":
+    if record.get("kind") == "images" and kind == "table":
         raise ValueError(f"Expected images, as in training, got {source}; use a folder of images, or .npy.")
-    if record is not None and record.get("kind") == "table" and not Preparation.from_dict(record).plain:
+    if record.get("kind") == "table" and not Preparation.from_dict(record).plain:
         raise ValueError(
             f"Expected a table with the columns of training, whose means and values the model knows, got {source}; "
             f"use a file that ends in {', '.join(TABLES)}."
@@ -135,10 +159,34 @@ def _preparation(note: dict[str, Any], source: str) -> dict[str, Any]:
     return {}
 
 
+def _same_preparation(data: DataSet, note: dict[str, Any]) -> DataSet:
+    """Rows that were made features before must have been made in the same way."""
+    ours, theirs = note.get("preparation"), data.preparation
+    if ours is not None and theirs is not None:
+        # Labels, skipped files and columns left out are of the source, not of how a row became features.
+        keys = ("kind", "columns", "categories", "means", "scales", "size", "colour")
+        if [ours.get(key) for key in keys] != [theirs.get(key) for key in keys]:
+            raise ValueError(
+                f"Expected rows made features as in training, got {data.name}, made otherwise; convert the source anew "
+                "with isthmus data convert --like RUN."
+            )
+    return data
+
+
+def recorded_preparation(run: Path) -> dict[str, Any] | None:
+    """How the rows of a run, or of a folder that `isthmus data convert` wrote, became features."""
+    if (run / "conversion.json").exists():
+        return read_json(run / "conversion.json").get("preparation")
+    return (_config(run).get("data") or {}).get("preparation")
+
+
+def _config(run: Path) -> dict[str, Any]:
+    return read_json(run / "config.json") if (run / "config.json").exists() else {}
+
+
 def own_units(run: Path, rows: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
     """Rows that a run's model made, in the units of the columns that it was trained on, and their names."""
-    config = read_json(run / "config.json") if (run / "config.json").exists() else {}
-    note = config.get("data") or {}
+    note = _config(run).get("data") or {}
     record = note.get("preparation")
     if record is None or record.get("kind") != "table":
         return rows, note.get("feature_names")
@@ -162,8 +210,7 @@ def run_data(
     Raises:
         ValueError: no data, or others than in training.
     """
-    config = read_json(run / "config.json") if (run / "config.json").exists() else {}
-    note = config.get("data") or {}
+    note = _config(run).get("data") or {}
     if source is None:
         if not note:
             raise ValueError(f"Expected data, got none, and {run} does not say what it was trained on; use --data.")
@@ -171,6 +218,6 @@ def run_data(
     ours = _keywords(note)
     # As the model knows pixels; and bad files as in training.
     keywords = {name: ours[name] for name in ("binarise",) if name in ours} | ({} if split else {"seed": None})
-    if Path(source).expanduser().is_dir() and (bad or "bad" in ours):
+    if Path(source).expanduser().is_dir() and not is_shard_folder(Path(source).expanduser()) and (bad or "bad" in ours):
         keywords["bad"] = bad or ours["bad"]
-    return load_data(source, label=label, **keywords, **_preparation(note, source))
+    return _same_preparation(load_data(source, label=label, **keywords, **_preparation(note, source)), note)

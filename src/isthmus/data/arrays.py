@@ -50,7 +50,7 @@ def read_npy_folder(path: Path, *, buffer_bytes: int = BUFFER_BYTES) -> DataSet:
     data = make_data_set(
         path.name,
         (np.asarray(shards) if shards.fits_buffer else shards, labels),
-        description=f"Read from the files in {path.name}",
+        description=str(note.get("description") or f"Read from the files in {path.name}"),
         feature_names=None if names is None else tuple(map(str, names)),
     )
     return data._replace(preparation=note.get("preparation"))

@@ -15,7 +15,7 @@ from .images import Bad, ImageFolder
 from .images_decode import Colour, Fit
 from .table import Table, joined
 from .table_preparation import Missing, Preparation, label_values, learn
-from .table_read import Text, choose, complete_rows, matched, missing_message, open_table
+from .table_read import Text, choose, complete_rows, labelled, matched, missing_message, open_table, words
 from .validation import check_examples
 
 __all__ = ["SHARD_BYTES", "convert_images", "convert_table"]
@@ -91,8 +91,9 @@ def convert_table(
             if plan.label is not None:
                 labels.append(Table((plan.label,), (piece[plan.label],)))
         y = label_values(joined(labels).columns[0], table.title) if labels else None
+        text = "; ".join([f"Read from {table.title}", *labelled(plan), *words(plan)])
         names_of = {"feature_names": list(plan.feature_names), "preparation": plan.to_dict()}
-        return writer.finish(y, {"source": table.title} | names_of)
+        return writer.finish(y, {"description": text} | names_of)
 
 
 def convert_images(
@@ -133,7 +134,7 @@ def convert_images(
             writer.add(block)
             kept += rows
         _, y = images.parts(kept)[""]
-        return writer.finish(y, {"source": images.folder.name, "preparation": images.record()})
+        return writer.finish(y, {"description": images.description(), "preparation": images.record()})
 
 
 class _Writer:

@@ -21,10 +21,12 @@ __all__ = [
     "choose",
     "complete",
     "complete_rows",
+    "labelled",
     "matched",
     "missing_message",
     "open_table",
     "read_table",
+    "words",
 ]
 
 Text = Literal["error", "drop", "one-hot"]
@@ -185,7 +187,8 @@ def complete(plan: Preparation, table: Table, title: str, *, new: bool = True) -
             )
         return kept, [f"{n:,} rows with missing cells left out"] if n else []
     if counts and plan.missing == "error":
-        raise ValueError(missing_message(counts, title, new=new))
+        first = min(int(np.argmax(missing_cells(table[name]))) for name in counts)
+        raise ValueError(missing_message(counts, title, new=new, first=first))
     return table, [f"missing cells filled with means of the training rows: {_counted(counts)}"] if counts else []
 
 
@@ -198,13 +201,13 @@ def complete_rows(plan: Preparation, table: Table) -> Table:
     return table.rows(~gone) if gone.any() else table
 
 
-def missing_message(counts: dict[str, int], title: str, *, new: bool) -> str:
+def missing_message(counts: dict[str, int], title: str, *, new: bool, first: int | None = None) -> str:
     """What to do about missing cells, in a sentence."""
     how = "" if new else ", or train with one of these options: this model was trained on complete rows"
     options = "--missing mean to fill them with the column's mean, --missing drop-rows to leave out such rows"
     use = f"use {options}, or fill them" if new else f"fill them{how} ({options})"
-    n = sum(counts.values())
-    return f"Expected a value in every cell of {title}, got {n:,} missing in {_counted(counts)}; {use}."
+    where = _counted(counts) + ("" if first is None else f", the first in row {first}")
+    return f"Expected a value in every cell of {title}, got {sum(counts.values()):,} missing in {where}; {use}."
 
 
 def labelled(plan: Preparation) -> list[str]:
