@@ -17,7 +17,7 @@ import torch
 from isthmus.evaluation import bound
 from isthmus.heads import GaussianHead
 from isthmus.training.memory import keep_freed_memory
-from isthmus.training.step import Adam
+from isthmus.training.adam import Adam
 from measure import SEED, contest, interleaved, main, mnist, rate, ratio, shown
 from models import D, H, K, LogVarianceHead, vae, with_tensors
 from workers import PEERS, Worker
