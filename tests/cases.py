@@ -26,7 +26,7 @@ from isthmus.heads import (
 )
 from isthmus.model import Batch, Conditional, LatentVariableModel, Layer, Sampler, Trace, draw
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder, ResNetDecoder, ResNetEncoder
-from isthmus.objectives import ELBO, Denoising, Objective, Reconstruction
+from isthmus.objectives import ELBO, Denoising, DynamicBinarisation, Objective, Reconstruction
 from isthmus.priors import StandardNormal
 
 F, H, D, C = 35, 16, 3, 4
@@ -163,6 +163,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "autoencoder, sigmoid code": lambda: Case(autoencoder(torch.sigmoid), Reconstruction(), real),
     "autoencoder, denoising": lambda: Case(autoencoder(), Denoising(Reconstruction(), every_other_lost), real),
     "VAE": lambda: Case(vae(), ELBO(), binary),
+    # Of binary pixels nothing is left to draw, so that an example's loss does not depend on its company.
+    "VAE, dynamic binarisation": lambda: Case(vae(), DynamicBinarisation(ELBO()), binary),
     "VAE, many samples": lambda: Case(vae(), ELBO(n_samples=4), binary),
     "VAE, beta and free bits, weighted, warming up": lambda: Case(
         vae(), ELBO(beta=2.0, free_bits=0.2, warm_up=10), training
