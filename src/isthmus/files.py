@@ -42,6 +42,9 @@ TEMPORARY = ".isthmus-tmp"
 class UnreadableFile(ValueError):
     """A file that is missing, torn, foreign or of a newer format."""
 
+    def __init__(self, words: str) -> None:  # what a file holds may be of any length
+        super().__init__(words if len(words) <= 2_000 else f"{words[:1_500]} ... {words[-400:]}")
+
 
 _writes = True
 
@@ -152,7 +155,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     data = _read_bytes(path)
     try:
-        value = json.loads(data)
+        value = _parsed(data)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or an integer of thousands of digits
         raise UnreadableFile(
             f"Expected JSON in {path}, got something else ({error}); the file is torn or foreign."
@@ -161,6 +164,15 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UnreadableFile(f"Expected a JSON object in {path}, got {type(value).__name__}.")
     _check_format(path, value.get("format"))
     return value
+
+
+def _parsed(text: str | bytes) -> Any:
+    """The value of JSON, which has no NaN and no infinity."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"it holds {constant}")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -197,7 +209,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         ) from error
     try:
         note = header["__metadata__"]
-        metadata, checksum = json.loads(note["isthmus"]), int(note.pop("crc32"))
+        metadata, checksum = _parsed(note["isthmus"]), int(note.pop("crc32"))
     except (KeyError, ValueError, RecursionError) as error:
         raise UnreadableFile(f"Expected a file written by Isthmus, got another safetensors file: {path}.") from error
     _check_format(path, metadata.get("format") if isinstance(metadata, dict) else None)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..files import UnreadableFile, read_tensors, remove, remove_temporaries, write_tensors
 from ..processes import n_processes
+from .possible import check_numbers, check_tensors
 from .settings import Settings
 from .step import Step
 
@@ -114,6 +115,7 @@ def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
     tensors, metadata = _read(path)
     try:
         weights, moments = _weights(path, step, tensors)
+        check_numbers(metadata)
         _check_run(path, metadata["run"], run)
         state = State(
             step=metadata["step"],
@@ -126,10 +128,19 @@ def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
             history=metadata["history"],
             seconds=metadata["seconds"],
         )
-        names, committed, environment = metadata["names"], tensors["adam.committed"], metadata["environment"]
-    except (KeyError, TypeError) as error:
+        names, committed = metadata["names"], tensors["adam.committed"]
+        check_tensors(
+            step.model.state_dict(), state.best, step.adam.parameters, state.average, moments, committed, state.sums,
+            len(names),
+        )  # fmt: skip
+        _check_environment(metadata["environment"], step)
+    except KeyError as error:
         raise UnreadableFile(f"Expected a whole checkpoint in {path}, got one without {error}.") from error
-    _check_environment(environment, step)  # all checks come first: a refused checkpoint leaves the model alone
+    except UnreadableFile:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UnreadableFile(f"Expected a whole checkpoint in {path}, got one with {error}.") from error
+    # All checks come first: a refused checkpoint leaves the model alone.
     step.model.load_state_dict(weights)
     for ours, saved in zip(step.adam.means + step.adam.squares, moments, strict=True):
         ours.copy_(saved)
@@ -222,7 +233,7 @@ def _environment(step: Step) -> dict[str, Any]:
 
 def _check_environment(saved: Mapping[str, Any], step: Step) -> None:
     ours = _environment(step)
-    differing = [f"{name} {saved.get(name)} (now {ours[name]})" for name in ours if ours[name] != saved.get(name)]
+    differing = [f"{name} {str(saved.get(name))[:80]} (now {ours[name]})" for name in ours if ours[name] != saved.get(name)]
     if differing:
         warnings.warn(
             f"This run was saved with {', '.join(differing)}: it goes on, but not bit for bit as it would have there.",
