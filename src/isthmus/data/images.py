@@ -19,6 +19,7 @@ from .table import listed
 __all__ = ["Bad", "ImageFolder", "read_images"]
 
 Bad = Literal["error", "skip"]
+"""What to do with files that can't be read."""
 
 _BLOCK = 256  # images that are decoded at a time
 _TRAIN, _TEST, _VALID = ("train",), ("test",), ("valid", "validation", "val")
@@ -249,9 +250,9 @@ def _find(folder: Path) -> tuple[list[Path], int]:
 
 
 def _height_width(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None or (not isinstance(size, int) and not len(size)):
+    numbers = [] if size is None else list(size) if isinstance(size, list | tuple) else [size]
+    if not numbers:
         return None
-    numbers = [size] if isinstance(size, int) else list(size)
     if len(numbers) > 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in numbers):
         raise ValueError(f"Expected a size as one number of pixels, or height and width, got {size}.")
     return numbers[0], numbers[-1]

@@ -14,7 +14,10 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 """Endings of files that are taken for images, in small letters."""
 
 Colour = Literal["grey", "rgb"]
+"""Of pixels: one number each, or three."""
+
 Fit = Literal["error", "resize", "crop"]
+"""What to do with images of another size."""
 
 _ORIENTATION = 0x0112  # the EXIF tag that says how the camera was held
 _SIDEWAYS = (5, 6, 7, 8)

@@ -18,6 +18,7 @@ MAX_CATEGORIES = 1_000
 """Different values of a text column up to which each gets a feature: beyond, it is names or free text."""
 
 Missing = Literal["error", "drop-rows", "mean"]
+"""What to do where cells are missing."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 Text = Literal["error", "drop", "one-hot"]
+"""What to do with columns of text."""
 
 TABLES = (".csv", ".tsv", ".parquet")
 """Endings of files that are tables."""
