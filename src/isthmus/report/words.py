@@ -62,7 +62,9 @@ def _found(measures: Mapping[str, Any], names: Sequence[str], what: str, n_featu
         bound, rate = _find(measures, name, "bound"), _find(measures, name, "rate")
         if bound and rate:
             # Grey values under a Bernoulli likelihood: what is bounded then is no likelihood of grey images.
-            grey = ", grey values counted as probabilities" if "cross-entropy" in bound.description else ""
+            of = getattr(measures.get(name), "likelihood_of", None) or ""
+            grey = ", grey values counted as probabilities" if of.startswith("grey") else ""
+            grey = grey or (f" of pixels after {of}" if "binarisation" in of else "")
             sentences.append(
                 f"{name} also says how probable an example is: its lower bound on log\u00a0p(x) is "
                 f"{_text(bound)[0]}\u00a0nats in the mean{grey}, and its code holds {_text(rate)[0]}\u00a0nats."
