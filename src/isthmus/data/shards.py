@@ -140,6 +140,8 @@ class Shards:
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             return self.read(start, max(start, stop)) if step == 1 else self._rows(np.arange(start, stop, step))
+        if isinstance(index, tuple):
+            raise IndexError("Expected rows by one index, got several; use them on the rows: shards[start:stop][:, 0].")
         index = np.asarray(index)
         if index.dtype == bool and index.shape == (len(self),):
             index = np.flatnonzero(index)

@@ -16,8 +16,8 @@ from ..training.stream import Stream, is_large_map
 
 __all__ = ["block_rows", "check_conversion", "hold_out", "in_blocks", "shards_of", "training_data"]
 
-BLOCK_BYTES = 2**25
-"""Of the float32 copy of a block: 32 MB."""
+BLOCK_BYTES = 2**23
+"""Of the float32 copy of a block: 8 MB."""
 
 
 def shards_of(X: Any) -> Shards | None:
