@@ -8,23 +8,25 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from cases import autoencoder, binary, vae
+from cases import autoencoder, binary, image_vae, vae
 from isthmus import VAE, evaluate, load
 from isthmus.corruption import GaussianNoise, Masking
 from isthmus.files import write_tensors
 from isthmus.heads import BernoulliHead, FullGaussianHead
 from isthmus.model import Conditional, LatentVariableModel
-from isthmus.nets import MLP
+from isthmus.nets import MLP, ConvDecoder, ConvEncoder
 from isthmus.objectives import ELBO, Denoising, Reconstruction
 from isthmus.priors import StandardNormal
-from isthmus.processes import agreed, from_first, is_first, joined, n_processes
+from isthmus.processes import agreed, from_first, is_first, joined, n_processes, started_by_torchrun
 from isthmus.training import Rows, Settings, fit
+from isthmus.training.checkpoint import checkpoints
 
 SETTINGS = Settings(max_epochs=4, batch_size=16, compile=False, device="cpu", clip_norm=10.0, average=0.9, patience=3)
 X = binary(75).x  # 5 steps an epoch; the last batch, of 11 rows, can't be cut in halves
@@ -35,6 +37,10 @@ def full_covariance() -> LatentVariableModel:
     return LatentVariableModel(encoder, Conditional(MLP(3, (8,)), BernoulliHead(8, X.shape[1])), StandardNormal(3))
 
 
+def convolutional() -> LatentVariableModel:
+    return image_vae(ConvEncoder, ConvDecoder)
+
+
 RUNS = {
     "plain": (autoencoder, Reconstruction()),
     "denoising": (autoencoder, Denoising(Reconstruction(), Masking(0.3))),
@@ -43,6 +49,7 @@ RUNS = {
     "free bits": (vae, ELBO(free_bits=0.3)),
     "full covariance": (full_covariance, ELBO()),
 }
+SHARDED = {name: RUNS[name] for name in ("plain", "denoising", "variational")} | {"images": (convolutional, ELBO())}
 
 
 def equal(folder: Path) -> None:
@@ -77,6 +84,27 @@ def compiled(folder: Path) -> None:
         write_tensors(folder / f"result-{n_processes()}", model.state_dict(), {})
 
 
+def sharded(folder: Path) -> None:
+    """Models cut over processes; in one process, whole. BREAK_AT ends the first of them after so many steps."""
+    tensors, histories = {}, {}
+    settings = replace(SETTINGS, sharded=started_by_torchrun(), checkpoint_steps=9)
+    stop_at = int(os.environ.get("BREAK_AT", "0"))
+    with joined():
+        for name, (make, objective) in SHARDED.items():
+            torch.manual_seed(0)
+            model = make()
+            steps = settings if not stop_at else replace(settings, max_epochs=stop_at)
+            run = folder / f"run-{name}"
+            histories[name] = fit(model, objective, X, steps, validation=X[:30], folder=run, resume=True)
+            tensors |= {f"{name}.{key}": value for key, value in model.state_dict().items()}
+            if is_first() and n_processes() > 1:
+                kinds = {path.suffix for path in checkpoints(run)}
+                tensors[f"{name}.sharded"] = torch.tensor(float(kinds == {".sharded"}))
+        estimator = VAE(n_components=4, hidden=(33,), max_epochs=2, random_state=0, sharded=settings.sharded)
+        scores = estimator.fit(X).score_samples(X)
+        write_tensors(folder / f"result-{n_processes()}", tensors | {"scores": torch.from_numpy(scores)}, histories)
+
+
 def long(folder: Path) -> None:
     """A run that goes on from its newest checkpoint, slowly enough to be disturbed; it says where it is."""
     torch.manual_seed(0)
@@ -104,4 +132,4 @@ def is_first_by_name() -> bool:
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (equal, compiled, long, different)}[sys.argv[1]](Path(sys.argv[2]))
+    {f.__name__: f for f in (equal, compiled, sharded, long, different)}[sys.argv[1]](Path(sys.argv[2]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,45 +27,10 @@ from isthmus.processes import (
     part_of_batch,
 )
 from isthmus.training.checkpoint import checkpoints
+from processes_starting import MOST, finish, needs_gloo, outputs, start
 from training_cases import tree
 
-WORKER = Path(__file__).parent / "processes_worker.py"
-MOST = 120  # seconds: nothing here may hang
-
-pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="this build of torch has no gloo")
-
-
-def start(what: str, folder: Path, n: int, **environment: str) -> list[subprocess.Popen]:
-    """n processes as torchrun would start them, without its own two seconds."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    folder.mkdir(exist_ok=True)
-    common = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    if n > 1:
-        common |= {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), what, str(folder)],
-            env=common | ({"RANK": str(i), "LOCAL_RANK": str(i)} if n > 1 else {}),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for i in range(n)
-    ]  # fmt: skip
-
-
-def outputs(processes: list[subprocess.Popen]) -> list[str]:
-    try:
-        return [process.communicate(timeout=MOST)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def finish(processes: list[subprocess.Popen]) -> None:
-    texts = outputs(processes)
-    assert [process.returncode for process in processes] == [0] * len(processes), "\n".join(texts)
+pytestmark = needs_gloo
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from isthmus.model import Conditional, LatentVariableModel
 from isthmus.nets import MLP
 from isthmus.objectives import ELBO, Reconstruction
 from isthmus.training import NonFiniteError, Rows, Scaling, Settings, fit
-from isthmus.training.step import Adam, Step, seed_noise
+from isthmus.training.adam import Adam
+from isthmus.training.step import Step, seed_noise
 from training_cases import EAGER, Counter, Wrong, assert_same, compiles, differ, weights
 
 # --- Adam ------------------------------------------------------------------------------------------

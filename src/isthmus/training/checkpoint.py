@@ -14,13 +14,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..files import UnreadableFile, read_tensors, remove, remove_temporaries, write_tensors
+from ..files import UnreadableFile, read_json, read_tensors, remove, remove_temporaries
 from ..processes import n_processes
 from .possible import check_numbers, check_tensors
 from .settings import Settings
 from .step import Step
 
-__all__ = ["State", "checkpoints", "identity", "load_checkpoint", "remove_checkpoints", "save_checkpoint"]
+__all__ = [
+    "SHARDED_STATE",
+    "State",
+    "checkpoints",
+    "identity",
+    "load_checkpoint",
+    "recorded_settings",
+    "remove_checkpoints",
+    "save_checkpoint",
+]
+
+SHARDED_STATE = "state.json"
+"""A checkpoint of a sharded model is a folder, and this file, written last, says that it is whole."""
 
 KEPT = 2
 """Checkpoints kept in a folder: should the newest be damaged, the one before it still is there."""
@@ -52,13 +64,14 @@ class State:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run folder, oldest first."""
-    return sorted((folder / "checkpoints").glob("step-*.safetensors"))
+    found = (folder / "checkpoints").glob("step-*")
+    return sorted(path for path in found if path.suffix == ".safetensors" or (path / SHARDED_STATE).is_file())
 
 
 def remove_checkpoints(folder: Path) -> None:
     """Remove those of an earlier run, and nothing else that may lie there."""
     for path in checkpoints(folder):
-        remove(path)
+        _remove(path)
     remove_temporaries(folder / "checkpoints")
 
 
@@ -78,7 +91,7 @@ def identity(step: Step, settings: Settings, data: str, validation: str | None) 
 
 
 def save_checkpoint(folder: Path, state: State, step: Step, run: Mapping[str, Any]) -> Path:
-    """Write `checkpoints/step-N.safetensors` whole or not at all, then drop the oldest; `run` is its `identity`."""
+    """Write `checkpoints/step-N.*` whole or not at all, then drop the oldest; `run` is its `identity`."""
     tensors = {f"model.{name}": tensor for name, tensor in step.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"adam.mean.{i}": tensor for i, tensor in enumerate(step.adam.means)}
@@ -99,11 +112,29 @@ def save_checkpoint(folder: Path, state: State, step: Step, run: Mapping[str, An
         "run": run,
         "environment": _environment(step),
     }
-    path = folder / "checkpoints" / f"step-{state.step:09d}.safetensors"
-    write_tensors(path, tensors, metadata)
+    path = folder / "checkpoints" / f"step-{state.step:09d}{step.suffix}"
+    step.write(path, tensors, metadata)
     for old in checkpoints(folder)[:-KEPT]:
-        remove(old)
+        _remove(old)
     return path
+
+
+def _remove(checkpoint: Path) -> None:
+    if checkpoint.is_dir():
+        remove(checkpoint / SHARDED_STATE)  # first: what is left is no whole checkpoint
+    remove(checkpoint)
+
+
+def recorded_settings(path: Path) -> dict[str, Any]:
+    """The settings that a checkpoint was trained with.
+
+    Raises:
+        UnreadableFile: torn or foreign.
+    """
+    metadata = read_json(path / SHARDED_STATE) if path.is_dir() else read_tensors(path)[1]
+    run = metadata.get("run")
+    settings = run.get("settings") if isinstance(run, dict) else None
+    return settings if isinstance(settings, dict) else {}
 
 
 def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
@@ -112,7 +143,7 @@ def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
     Raises:
         UnreadableFile: torn, foreign, newer, or of another model, objective, settings or data.
     """
-    tensors, metadata = _read(path)
+    tensors, metadata = _read(path, step)
     try:
         weights, moments = _weights(path, step, tensors)
         check_numbers(metadata)
@@ -149,9 +180,14 @@ def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
     return state
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path, step: Step) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if path.suffix != step.suffix:
+        sharded = path.suffix == ".sharded"
+        raise UnreadableFile(
+            f"Expected {'another' if sharded else 'a sharded'} checkpoint than {path}; resume with sharded={sharded}."
+        )
     try:
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = step.read(path)
     except UnreadableFile as error:
         older = [other for other in checkpoints(path.parents[1]) if other.name < path.name]
         there = f"to go on from {older[-1]}" if older else "to start anew from the first step, as there is no other"
@@ -169,7 +205,7 @@ def _weights(path: Path, step: Step, tensors: Mapping[str, Tensor]) -> tuple[dic
         differing = ", ".join(sorted({name for name, *_ in expected ^ found}))
         raise UnreadableFile(f"Expected a checkpoint of this model in {path}, got other weights: {differing}.")
     moments = _numbered(tensors, "adam.mean.") + _numbered(tensors, "adam.square.")
-    if [moment.shape for moment in moments] != [parameter.shape for parameter in step.parameters] * 2:
+    if [moment.shape for moment in moments] != [parameter.shape for parameter in step.adam.parameters] * 2:
         raise UnreadableFile(
             f"Expected a checkpoint of this model in {path}, got one where other parameters were trained; "
             "freeze the same ones."

@@ -56,7 +56,7 @@ def fit(
     Linux, the process keeps up to 256 MB of freed memory from then on (see `training.memory`).
 
     Args:
-        model: what to train; it ends on the device of the settings.
+        model: what to train; it ends on the device of the settings, or stays where it is when it is trained sharded.
         objective: for what.
         data: rows (n, F) of any dtype, kept as they are and scaled inside the step; `Rows` adds conditions and
             weights. Memory maps and `isthmus.data.Shards` that are larger than a buffer are read while training:
@@ -115,7 +115,8 @@ def fit(
                 _threads(model, settings, device),
                 interrupts() as interrupted,
             ):
-                run = _prepare(model.to(device).train(), objective, settings, rows, held_out, scaling, folder, resume)
+                model.train()
+                run = _prepare(model, objective, settings, rows, held_out, scaling, folder, resume)
                 with Progress(run.total, run.state.step, title, progress and is_first()) as shown:
                     run.train(interrupted, shown)
                 run.save()
@@ -136,24 +137,31 @@ def _prepare(
         held_out = None if held_out is None else held_out.without_float64(scaling)[0]
         rows, scaling = rows.without_float64(scaling)
     steps = steps_per_epoch(rows.n_rows, settings) * settings.max_epochs
-    step = Step(
-        model, objective, scaling.to(device), settings.seed,
-        bf16=settings.resolve_precision(device) == "bf16",
-        clip_norm=settings.clip_norm,
-        full_size=settings.batch_size,
-        compile=steps >= COMPILE_FROM if settings.compile == "auto" else settings.compile,
-    )  # fmt: skip
+    _meet(model)
+    compile = settings.compile if settings.compile != "auto" else steps >= COMPILE_FROM and not settings.sharded
+    arguments: dict[str, Any] = {
+        "bf16": settings.resolve_precision(device) == "bf16",
+        "clip_norm": settings.clip_norm,
+        "full_size": settings.batch_size,
+        "compile": compile,
+    }
+    if settings.sharded:
+        from .sharded import ShardedStep  # FSDP2 and its checkpoints take a second to import
+
+        step: Step = ShardedStep(model, objective, scaling.to(device), settings.seed, **arguments, on=device)
+    else:
+        step = Step(model.to(device), objective, scaling.to(device), settings.seed, **arguments)
     held_out_print = None if held_out is None else fingerprint(held_out, scaling)
     made_of = identity(step, settings, fingerprint(rows, scaling), held_out_print)
-    _meet(model, made_of)
+    agreed(made_of, "data, model and settings")
     state = _start(folder, resume, step, settings, made_of)
     check_device([rows, held_out], device)
     held_out = None if held_out is None else held_out.to(device)
     return Run(step, settings, rows.to(device), held_out, state, folder, made_of)
 
 
-def _meet(model: LatentVariableModel, made_of: dict[str, Any]) -> None:
-    """See to it that several processes train one model."""
+def _meet(model: LatentVariableModel) -> None:
+    """See to it that several processes start from one model."""
     if n_processes() == 1:
         return
     kinds = {type(module).__name__ for module in model.modules() if isinstance(module, _BatchNorm)}
@@ -162,7 +170,7 @@ def _meet(model: LatentVariableModel, made_of: dict[str, Any]) -> None:
             f"Expected layers that treat rows alike in several processes, got {', '.join(sorted(kinds))}, which takes "
             "statistics of its own part of a batch; use GroupNorm or LayerNorm."
         )
-    agreed(made_of, "data, model and settings")
+    agreed([[name, *tensor.shape] for name, tensor in model.state_dict().items()], "model")
     for tensor in (*model.parameters(), *model.buffers()):
         send_first(tensor.detach())
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..files import write_text
-from ..processes import LostProcess, Part, add_up, is_first, n_processes, rank
+from ..processes import LostProcess, Part, add_up, is_first, n_processes, own_part, part_of_batch
 from .checkpoint import State, save_checkpoint
 from .clock import Clock, rows_per_second
 from .interrupts import Interrupted
@@ -97,6 +97,7 @@ class Run:
                 if stop or save:
                     self.save()
                 if stop:
+                    self.step.gather()
                     raise Interrupted(self._how_to_resume("Stopped"))
 
     def _raise_flags(self, interrupted: Callable[[], bool]) -> None:
@@ -120,7 +121,8 @@ class Run:
         try:
             statistics = self.step(batch, state.step, rate, part)
         except LostProcess as error:
-            self.save()
+            if not settings.sharded:  # else each has but a part of the model
+                self.save()
             raise LostProcess(f"{error} {self._how_to_resume('This run ended')}") from error
         if state.step % self.check_every == 0:
             self._check_failure()
@@ -172,14 +174,13 @@ class Run:
         step, total = self.step, torch.zeros((), dtype=torch.float64)
         step.model.eval()
         for i, index in enumerate(torch.arange(len(rows.x), device=step.device).split(VALIDATION_CHUNK)):
-            if i % n_processes() != rank():
-                continue
-            chunk = rows.take(index)
+            part = own_part(len(index))
+            chunk = rows.take(index[part.rows])
             seed_noise(self.settings.seed, -1 - i, step.device)
-            with torch.autocast(step.device.type, torch.bfloat16, enabled=step.bf16):
+            with torch.autocast(step.device.type, torch.bfloat16, enabled=step.bf16), part_of_batch(part):
                 batch = chunk.batch(step.scaling, step.dtype)
-                loss = step.objective(step.model, batch)
-            total += float(loss.total(batch.weight)) * len(index)
+                loss = step.objective(step.model, batch).total(batch.weight)
+            total += float(loss) * len(index)
         step.model.train()
         return float(add_up(total)) / len(rows.x)
 
@@ -203,6 +204,7 @@ class Run:
             self.step.model.load_state_dict(self.state.best)
         else:
             self._copy(self.state.average)
+        self.step.gather()
 
     def save(self) -> None:
         """Write checkpoint and metrics, where there is a folder."""
@@ -238,14 +240,16 @@ class Run:
         error = self.step.explain(batch, part, good)
         self.step.failed.zero_()
         self.save()
+        self.step.gather()
         raise error
 
     def _how_to_resume(self, what: str) -> str:
         stopped = f"{what} after step {self.state.step} of {self.total}"
         if self.folder is None:
             return f"{stopped}; nothing was saved, as no folder was given."
+        saved = "and saved" if self.saved_at == self.state.step else f"and had saved that of step {self.saved_at}"
         processes = ", in any number of processes" if n_processes() > 1 else ""
         return (
-            f"{stopped} and saved. To go on{processes}: fit(..., folder={str(self.folder)!r}, resume=True), "
+            f"{stopped} {saved}. To go on{processes}: fit(..., folder={str(self.folder)!r}, resume=True), "
             f"or isthmus train --resume --out {self.folder}"
         )

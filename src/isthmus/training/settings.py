@@ -36,6 +36,8 @@ class Settings:
         device: "cpu", "cuda", "cuda:1", "mps"; "auto" takes an accelerator where there is one.
         compile: compile the step; "auto" does where the run is long enough to repay it.
         seed: of order and noise. The same seed on the same machine gives the same model.
+        sharded: cut weights, gradients and optimiser state over the processes of torchrun, for a model that is too
+            large for one device; it trains eagerly.
         checkpoint_seconds: time between checkpoints, where a folder is given.
         checkpoint_steps: steps between checkpoints, instead.
 
@@ -55,6 +57,7 @@ class Settings:
     device: str = "auto"
     compile: Literal["auto"] | bool = "auto"
     seed: int = 0
+    sharded: bool = False
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int | None = None
 
@@ -77,6 +80,9 @@ class Settings:
             raise ValueError(f"Expected precision 'auto', 'fp32' or 'bf16', got {self.precision!r}.")
         if self.compile not in ("auto", True, False):
             raise ValueError(f"Expected compile 'auto', True or False, got {self.compile!r}.")
+
+        if not isinstance(self.sharded, bool):
+            raise TypeError(f"Expected sharded True or False, got {self.sharded!r}.")
 
     def _take_number(self, name: str, kind: Callable[[Any], Any]) -> None:
         """Numbers as Python has them: NumPy's, from a search over parameters, are not what JSON can hold."""

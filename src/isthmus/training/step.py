@@ -6,25 +6,28 @@ Python. Here `torch.autograd.grad` is traced with the forward pass, and the grap
 
 from __future__ import annotations
 
-import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .. import processes
+from ..files import read_tensors, write_tensors
 from ..model import LatentVariableModel
 from ..objectives import Objective
 from ..objectives.base import share_of_mean
 from ..processes import Part, add_up, batch_part, n_processes, own_part, part_of_batch
+from .adam import Adam
+from .compiling import compile_step
 from .rows import Rows, Scaling, mix
 
-__all__ = ["Adam", "NonFiniteError", "Step", "seed_noise"]
+__all__ = ["NonFiniteError", "Step", "seed_noise"]
 
 RESERVED = {"epoch", "step", "seconds", "rows_per_second", "learning_rate", "loss", "gradient_norm", "validation"}
 """Names in a run's records that are no objective's terms."""
@@ -36,33 +39,6 @@ Outcome = tuple[Tensor, Tensor, tuple[Tensor, ...]]
 
 class NonFiniteError(ArithmeticError):
     """A loss or gradient became NaN or infinite; the model holds its last good weights."""
-
-
-class Adam:
-    """torch's fused Adam kernel without `Optimizer.step`'s bookkeeping, a third of a small step's time.
-
-    The kernel is private to torch: the tests hold it against `torch.optim.Adam`.
-
-    Attributes:
-        means, squares: running moments of the gradients.
-        committed: number of updates made, a 0-d float32 tensor shared by all parameters.
-    """
-
-    def __init__(self, parameters: Sequence[nn.Parameter], betas: tuple[float, float] = (0.9, 0.999)) -> None:
-        self.parameters = [parameter.detach() for parameter in parameters]
-        self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.committed = torch.zeros((), device=self.parameters[0].device)
-        self.betas = betas
-
-    def update(self, gradients: Sequence[Tensor], learning_rate: float, failed: Tensor) -> None:
-        """Commit one update, unless `failed` (0-d float32) is 1: then nothing changes."""
-        self.committed += 1 - failed
-        torch._fused_adam_(  # type: ignore[attr-defined]
-            self.parameters, list(gradients), self.means, self.squares, [], [self.committed] * len(self.parameters),
-            lr=learning_rate, beta1=self.betas[0], beta2=self.betas[1], weight_decay=0.0, eps=1e-8,
-            amsgrad=False, maximize=False, found_inf=failed,
-        )  # fmt: skip
 
 
 @dataclass
@@ -93,12 +69,16 @@ class Step:
     full_size: int = 0
     compile: bool = False
 
+    suffix: ClassVar[str] = ".safetensors"
+    """Of its checkpoints."""
+
     def __post_init__(self) -> None:
         self.names: tuple[str, ...] = ()
         self._checked = False
         self.parameter_names, self.parameters = _trained(self.model)
         self.device, self.dtype = self.parameters[0].device, self.parameters[0].dtype
-        self.adam = Adam(self.parameters)
+        self._shards = [hasattr(parameter, "to_local") for parameter in self.parameters]
+        self.adam = Adam([p.to_local() if hasattr(p, "to_local") else p for p in self.parameters])
         self.failed = torch.zeros((), device=self.device)
         self.flags = torch.zeros(2, device=self.device)
         self.number = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -144,7 +124,7 @@ class Step:
     def _share(self, rows: Rows, number: Tensor, _: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Loss with its terms, and gradients, of this process's rows: what is compiled in any case."""
         total, terms = self._forward(rows, number)
-        gradients = torch.autograd.grad(total, self.parameters)
+        gradients = self._gradients(total)
         means = [total.detach(), *(share_of_mean(term.detach(), rows.weight) for term in terms.values())]
         return torch.stack(means), gradients
 
@@ -154,21 +134,30 @@ class Step:
             loss = self.objective(self.model, batch)
         return loss.total(batch.weight), dict(loss.terms)
 
+    def _gradients(self, total: Tensor, *, allow_unused: bool = False) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(total, self.parameters, allow_unused=allow_unused)
+
+    def _norm(self, gradients: Sequence[Tensor]) -> Tensor:
+        return _norm(gradients)
+
     def _add_up(self, statistics: Tensor, gradients: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Sums over all processes, in one message; `flags` travel along."""
-        parts = [*gradients, statistics, self.flags]
+        """Sums over all processes, in one message; `flags` travel along. Shards of gradients are sums already."""
+        own = [gradient for gradient, shard in zip(gradients, self._shards, strict=True) if not shard]
+        parts = [*own, statistics, self.flags]
         sums = add_up(torch.cat([part.reshape(-1) for part in parts])).split([part.numel() for part in parts])
-        *gradients, statistics, flags = (
-            whole.view_as(part).to(part.dtype) for whole, part in zip(sums, parts, strict=True)
-        )
+        *own, statistics, flags = (whole.view_as(part).to(part) for whole, part in zip(sums, parts, strict=True))
         self.flags.copy_(flags)
-        return statistics, tuple(gradients)
+        summed = iter(own)
+        together = [
+            gradient if shard else next(summed) for gradient, shard in zip(gradients, self._shards, strict=True)
+        ]
+        return statistics, tuple(together)
 
     def _check_and_clip(
         self, statistics: Tensor, gradients: tuple[Tensor, ...], failed: Tensor, before: Sequence[Tensor]
     ) -> Outcome:
         """Gradients to commit, whether not to, and buffers as they were `before` in that case."""
-        norm = _norm(gradients)  # not finite where a gradient is not: it serves check, clipping and log
+        norm = self._norm(gradients)  # not finite where a gradient is not: it serves check, clipping and log
         if self.clip_norm is not None:
             factor = (self.clip_norm / (norm + 1e-12)).clamp(max=1.0)
             gradients = tuple(gradient * factor for gradient in gradients)
@@ -183,7 +172,7 @@ class Step:
         sums = processes.n_sums
         with self._same_buffers():
             total, terms = self._forward(rows, self.number)
-            gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
+            gradients = self._gradients(total, allow_unused=True)
         self.compile &= processes.n_sums == sums  # sums over processes in the middle of a graph are not traced
         unused = [name for name, gradient in zip(self.parameter_names, gradients, strict=True) if gradient is None]
         if unused:
@@ -210,7 +199,7 @@ class Step:
     def _first_compiled(self, graph: Callable[..., Any], rows: Rows) -> Any:
         """Compile and run; where no compiler is found, say so once and stay eager."""
         validate = Distribution._validate_args  # type: ignore[attr-defined]
-        self._compiled = _compile(graph)
+        self._compiled = compile_step(graph)
         try:
             with torch._dynamo.config.patch(trace_autograd_ops=True):
                 return self._compiled(rows, self.number, self.failed)
@@ -229,13 +218,24 @@ class Step:
             # torch.compile switches validation of distributions off for the whole process.
             Distribution.set_default_validate_args(validate)
 
+    def gather(self) -> None:
+        """Put the weights into the user's model, where that is another one than `model`."""
+
+    def write(self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        """Write a checkpoint."""
+        write_tensors(path, tensors, metadata)
+
+    def read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Read a checkpoint; raises UnreadableFile."""
+        return read_tensors(path)
+
     def explain(self, rows: Rows, part: Part, number: int) -> NonFiniteError:
         """Run a failed step again, eagerly (its noise is a function of its number), and name what is not finite."""
         seed_noise(self.seed, number, self.device)
         self.number.fill_(number)
         with self._same_buffers(), part_of_batch(part):
             total, terms = self._forward(rows, self.number)
-            gradients = torch.autograd.grad(total, self.parameters)
+            gradients = self._gradients(total)
         parts = {f"term {name!r}": term for name, term in terms.items()} | {"the loss": total}
         parts |= {f"the gradient of {name}": g for name, g in zip(self.parameter_names, gradients, strict=True)}
         bad = next((name for name, part in parts.items() if not part.isfinite().all()), "the norm of the gradient")
@@ -273,30 +273,6 @@ def _trained(model: nn.Module) -> tuple[list[str], list[nn.Parameter]]:
     if not named:
         raise ValueError("Expected a model with parameters to train, got none; use requires_grad_(True) on them.")
     return [name for name, _ in named], [parameter for _, parameter in named]
-
-
-def _compile(method: Callable[..., Any]) -> Callable[..., Any]:
-    # torch keeps compiled graphs by code object, and no more than a few for each; a code object of its own keeps
-    # every model's graph apart, and lets go of it with the model.
-    function = method.__func__  # type: ignore[attr-defined]
-    own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-    # Noise of the fallback kernels is that of eager mode, so compiling changes speed and nothing else.
-    return torch.compile(
-        types.MethodType(own, method.__self__),  # type: ignore[attr-defined]
-        fullgraph=True,
-        dynamic=False,
-        options={"fallback_random": True, "guard_filter_fn": _guards},
-    )
-
-
-def _guards(entries: Sequence[Any]) -> list[bool]:
-    """Which guards a compiled step checks before it runs: all but those on code.
-
-    Model, objective, data, and everything global that holds a value stay guarded. Functions, classes and modules of
-    libraries are not patched between two steps, and watching 150 of them took 3 % of a small step.
-    """
-    code = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
-    return [not (entry.is_global and entry.has_value and isinstance(entry.value, code)) for entry in entries]
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,56 @@
+"""Models cut over several processes are those of one process, and their runs go on in another number of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from isthmus import load
+from isthmus.files import UnreadableFile, read_tensors
+from isthmus.training.checkpoint import checkpoints
+from processes_starting import finish, needs_gloo, start
+from training_cases import short_run
+
+pytestmark = needs_gloo
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    finish(start("sharded", folder, 1))
+    return read_tensors(folder / "result-1")
+
+
+def assert_the_whole_model(folder: Path, n: int, whole) -> None:
+    tensors, histories = read_tensors(folder / f"result-{n}")
+    for name, tensor in whole[0].items():
+        torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=1e-4, msg=name)
+    flags = [value.item() for name, value in tensors.items() if name.endswith(".sharded")]
+    assert flags == [1.0] * 4  # all of them wrote sharded checkpoints
+    for name, history in histories.items():
+        if name != "format":
+            losses, expected = ([record["validation"] for record in h] for h in (history, whole[1][name]))
+            assert losses == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_sharded_model_is_that_of_one_process(tmp_path, whole):
+    finish(start("sharded", tmp_path, 2))
+    assert_the_whole_model(tmp_path, 2, whole)
+
+
+def test_a_sharded_run_resumes_in_another_number_of_processes(tmp_path, whole):
+    finish(start("sharded", tmp_path, 2, BREAK_AT="2"))
+    finish(start("sharded", tmp_path, 3))
+    assert_the_whole_model(tmp_path, 3, whole)
+    newest = checkpoints(tmp_path / "run-plain")[-1]
+    with pytest.raises(UnreadableFile):  # its metadata is pickled: nothing but its own run reads it
+        load(newest)
+    with pytest.raises(UnreadableFile, match="resume with sharded=True"):
+        short_run(tmp_path / "run-plain")
+
+
+def test_sharding_needs_several_processes():
+    with pytest.raises(ValueError, match="Expected several processes with sharded=True, got one; start"):
+        short_run(sharded=True)
