@@ -14,13 +14,12 @@ from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
 
 from ..data.shards import Shards
-from ..files import read_tensors
 from ..model import Conditional, LatentVariableModel
 from ..nets import MLP
 from ..objectives import DynamicBinarisation, Objective
 from ..processes import from_first, joined
 from ..training import Rows, Schedule, Settings, fit
-from ..training.checkpoint import checkpoints
+from ..training.checkpoint import checkpoints, recorded_settings
 from ..training.stream import Stream
 from .base import random_generator
 from .blocks import hold_out, training_data
@@ -61,6 +60,7 @@ class BaseAutoencoder(BaseTrained):
         precision: of matrix products; "auto" is "bf16" on a GPU that has it, else "fp32".
         device: "auto", "cpu", "cuda" or "mps".
         compile: compile the training step; "auto" does where the run is long enough to repay it.
+        sharded: cut the model over the processes of torchrun, where it is too large for one device.
         random_state: seed of weights, order and noise; the same seed gives the same model. None draws a seed.
         verbose: show progress.
     """
@@ -85,6 +85,7 @@ class BaseAutoencoder(BaseTrained):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
     compile: Literal["auto"] | bool = "auto"
+    sharded: bool = False
     random_state: int | np.random.RandomState | None = None
     verbose: bool = False
 
@@ -200,7 +201,7 @@ class BaseAutoencoder(BaseTrained):
     def _seed(self, resumed: str | Path | None) -> int:
         """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
         if self.random_state is None and resumed is not None and (found := checkpoints(Path(resumed))):
-            seed = read_tensors(found[-1])[1].get("run", {}).get("settings", {}).get("seed")
+            seed = recorded_settings(found[-1]).get("seed")
             if fits(seed, int):
                 return seed
         return from_first(int(random_generator(self.random_state).randint(2**31 - 1)))
@@ -220,6 +221,7 @@ class BaseAutoencoder(BaseTrained):
             precision=self.precision,
             device=self.device,
             compile=self.compile,
+            sharded=self.sharded,
             seed=seed,
         )
 
