@@ -91,9 +91,9 @@ def convert_table(
             if plan.label is not None:
                 labels.append(Table((plan.label,), (piece[plan.label],)))
         y = label_values(joined(labels).columns[0], table.title) if labels else None
-        text = "; ".join([f"Read from {table.title}", *labelled(plan), *words(plan)])
+        description = "; ".join([f"Read from {table.title}", *labelled(plan), *words(plan)])
         names_of = {"feature_names": list(plan.feature_names), "preparation": plan.to_dict()}
-        return writer.finish(y, {"description": text} | names_of)
+        return writer.finish(y, {"description": description} | names_of)
 
 
 def convert_images(
