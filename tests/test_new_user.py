@@ -194,7 +194,7 @@ def test_pieces_are_written_whole_or_not_at_all(person, tmp_path, monkeypatch):
     assert "IMG_0009.jpg" in person.is_told(*convert, *size)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["holiday"]
     assert person.does(*convert, *size, "--bad", "skip")["rows"] == 9
-    assert len(list((tmp_path / "rows").glob("*.npy"))) == 4
+    assert len(list((tmp_path / "rows").glob("*.npy"))) == 3
     same = load_data(str(photos), size=12, fit="resize", bad="skip", seed=None)
     assert np.array_equal(load_data(str(tmp_path / "rows"), seed=None).x_train, same.x_train)
     assert "which is there; use another --out" in person.is_told(*convert, *size)
