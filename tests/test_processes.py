@@ -34,32 +34,33 @@ pytestmark = needs_gloo
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("equal")
-    for n in (1, 2, 3):
-        finish(start("equal", folder, n))
-    return {n: read_tensors(folder / f"result-{n}") for n in (1, 2, 3)}
+def alone(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("alone"), 1)
 
 
-@pytest.mark.parametrize("n", [2, 3])
-def test_the_model_is_that_of_one_process(results, n):
-    (alone, _), (together, _) = results[1], results[n]
-    assert alone.keys() == together.keys()
-    assert len(alone) > 30
-    for name, tensor in alone.items():
-        torch.testing.assert_close(
-            together[name], tensor, rtol=0, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
-        )
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
+def together(tmp_path_factory, request):
+    return trained(tmp_path_factory.mktemp("together"), request.param)
 
 
-@pytest.mark.parametrize("n", [2, 3])
-def test_losses_terms_and_measures_are_those_of_one_process(results, n):
-    alone, together = results[1][1], results[n][1]
-    for name, history in alone["histories"].items():
-        for one, other in zip(history, together["histories"][name], strict=True):
+def trained(folder: Path, n: int):
+    finish(start("equal", folder, n))
+    return read_tensors(folder / f"result-{n}")
+
+
+def test_the_model_is_that_of_one_process(alone, together):
+    assert alone[0].keys() == together[0].keys()
+    assert len(alone[0]) > 30
+    for name, tensor in alone[0].items():
+        torch.testing.assert_close(together[0][name], tensor, rtol=0, atol=1e-4, msg=name)
+
+
+def test_losses_terms_and_measures_are_those_of_one_process(alone, together):
+    for name, history in alone[1]["histories"].items():
+        for one, other in zip(history, together[1]["histories"][name], strict=True):
             for key in one.keys() - {"seconds", "rows_per_second"}:
                 assert other[key] == pytest.approx(one[key], rel=1e-4), (name, key)
-    assert_equal_measures(alone["measures"], together["measures"])
+    assert_equal_measures(alone[1]["measures"], together[1]["measures"])
 
 
 def assert_equal_measures(alone: dict, together: dict) -> None:
@@ -68,9 +69,9 @@ def assert_equal_measures(alone: dict, together: dict) -> None:
         assert together["measures"][name]["value"] == pytest.approx(measure["value"], rel=1e-3, abs=1e-4), name
 
 
-def test_training_changed_what_is_compared(results):
+def test_training_changed_what_is_compared(alone):
     """Two models of the same kind, trained for other objectives, differ by more than the tolerance."""
-    tensors = results[1][0]
+    tensors = alone[0]
     key = next(key for key in tensors if key.startswith("variational.encoder.net"))
     other = key.replace("variational", "free bits")
     assert (tensors[key] - tensors[other]).abs().max() > 1e-3
@@ -115,7 +116,7 @@ def assert_goes_on(folder: Path, n: int, undisturbed) -> None:
         torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(("lost", "then"), [(1, 1), (0, 3)])
+@pytest.mark.parametrize(("lost", "then"), [(1, 1), pytest.param(0, 3, marks=pytest.mark.slow)])
 def test_a_lost_process_ends_the_run_with_a_message(tmp_path, undisturbed, lost, then):
     processes = start("long", tmp_path, 2, PAUSE="0.005")
     reached(tmp_path, 20, processes)
@@ -127,7 +128,7 @@ def test_a_lost_process_ends_the_run_with_a_message(tmp_path, undisturbed, lost,
     assert_goes_on(tmp_path, then, undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_one_process_stops_all_after_the_same_step(tmp_path, undisturbed, number):
     processes = start("long", tmp_path, 2, PAUSE="0.005")
     reached(tmp_path, 20, processes)
