@@ -146,8 +146,12 @@ def write(name: str, part: str, command: str, results: dict[str, Any], folder: P
 
 def main(
     name: str, description: str | None, parts: Mapping[str, Callable[[Any], dict[str, Any]]], full: Any, tiny: Any
-) -> None:
-    """The command line of a script: run its parts at full size, or at a tiny one that shows only that they run."""
+) -> Path:
+    """The command line of a script: run its parts at full size, or at a tiny one that shows only that they run.
+
+    Returns:
+        The folder of the results.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=parts, help="measure these parts")
     parser.add_argument("--missing", action="store_true", help="skip what was measured at this commit already")
@@ -165,3 +169,4 @@ def main(
         command = f"python benchmarks/{Path(sys.argv[0]).name} --only {part}"
         write(name, part, command, measure(tiny if arguments.tiny else full), folder)
         print(f"written to {folder / name}.json", flush=True)
+    return folder
