@@ -6,6 +6,7 @@ import datetime
 import decimal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from isthmus.data import load_data
+from isthmus.data.parquet import ParquetTable
+from isthmus.data.table_csv import CsvTable
 
 D = decimal.Decimal
+RNG = np.random.default_rng(0)
 NAN = float("nan")
 
 
@@ -199,6 +203,26 @@ def test_a_file_of_many_row_groups_is_read_in_order(tmp_path):
     data = load_data(str(tmp_path / "t.parquet"), label="y", seed=None)
     assert data.x_train[:, 0].tolist() == list(range(1000))
     assert (data.y_train == np.arange(1000) % 7).all()
+
+
+def test_pieces_of_a_file_are_not_kept(tmp_path):
+    table = pa.table({"a": RNG.normal(size=100_000), "b": RNG.normal(size=100_000)})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=5_000)
+    del table
+    before, held = pa.total_allocated_bytes(), []
+    for piece in ParquetTable(tmp_path / "t.parquet").pieces(["a", "b"]):
+        held.append(pa.total_allocated_bytes() - before)
+        assert len(piece) <= 65_536
+    assert max(held) < 8 * 2 * 65_536 * 2  # a piece, and the row group that it is taken from
+
+    pd.DataFrame({"a": RNG.normal(size=60_000), "b": "some text"}).to_csv(tmp_path / "t.csv")
+    source = CsvTable(tmp_path / "t.csv")
+    tracemalloc.start()
+    for piece in source.pieces(["a", "b"]):
+        assert len(piece) <= 10_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000 * 1_000  # bytes: a block of 10,000 rows of 3 cells as Python has them, not six of them
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -8])

@@ -13,7 +13,7 @@ import numpy as np
 from ..files import FORMAT, TEMPORARY, write_bytes, write_json
 from .images import Bad, ImageFolder
 from .images_decode import Colour, Fit
-from .table import Table, joined
+from .table import Table, is_text, joined, text_column
 from .table_preparation import Missing, Preparation, label_values, learn
 from .table_read import Text, choose, complete_rows, labelled, matched, missing_message, open_table, words
 from .validation import check_examples
@@ -83,13 +83,17 @@ def convert_table(
             raise ValueError(missing_message(counts, table.title, new=True))
         plan = learnt
     labels: list[Table] = []
+    once: dict[str | None, str | None] = {}  # equal labels as one object: all of them stay in memory
     with _Writer(out, progress) as writer:
         for piece in pieces():
             if counts and plan.missing == "error":
                 raise ValueError(missing_message(counts, table.title, new=False))
             writer.add(check_examples(plan.features(piece), table.title, plan.feature_names))
             if plan.label is not None:
-                labels.append(Table((plan.label,), (piece[plan.label],)))
+                column = piece[plan.label]
+                if is_text(column):
+                    column = text_column([once.setdefault(cell, cell) for cell in column])
+                labels.append(Table((plan.label,), (column,)))
         y = label_values(joined(labels).columns[0], table.title) if labels else None
         description = "; ".join([f"Read from {table.title}", *labelled(plan), *words(plan)])
         names_of = {"feature_names": list(plan.feature_names), "preparation": plan.to_dict()}

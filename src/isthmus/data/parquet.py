@@ -35,7 +35,8 @@ class ParquetTable:
             ) from error
         self.path, self.title = path, path.name
         with _Errors(path):
-            self._file = pyarrow.parquet.ParquetFile(path)
+            # What is read ahead would be kept until the end: all of the file.
+            self._file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
             schema = self._file.schema_arrow
         self.names = unique(schema.names)
         self.n_rows = self._file.metadata.num_rows
