@@ -108,6 +108,8 @@ def test_pixels_are_drawn_anew_at_every_step_and_the_same_by_the_same_seed():
     assert not torch.equal(*drawn)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # inside torch itself
+@pytest.mark.filterwarnings("ignore:`torch._prims_common:FutureWarning")
 @pytest.mark.slow
 def test_compiled_training_draws_what_eager_training_draws():
     models = [fitted(binarisation="dynamic", compile=compile).fit(GREY) for compile in (False, True)]

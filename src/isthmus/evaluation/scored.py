@@ -41,7 +41,8 @@ def what_is_scored(likelihood: str, x: Tensor | None, binarisation: Mapping[str,
         if bool(((x != 0) & (x != 1)).any()):
             text = "grey pixels as probabilities"
             return Scored(text, f"{text}: a cross-entropy, not a normalised likelihood of grey pixels")
-        return Scored(how or "binary data", f"log-probability of {how or 'binary data'}")
+        pixels = f"black and white pixels, {how}" if how else "binary data"
+        return Scored(how or "binary data", f"log-probability of {pixels}")
     if likelihood == "discretised_logistic":
         return _with(how, Scored("8-bit values", "log-probability of 8-bit values"))
     return _with(how, Scored("continuous density", "log-density in units of the data, which may be positive"))
