@@ -24,8 +24,8 @@ from isthmus.objectives import ELBO
 from isthmus.priors import StandardNormal
 from isthmus.training import Rows, Settings, fit
 
-BUFFER_BYTES = 2**24
-BATCH_SIZE = 1024
+BUFFER_BYTES = 2**23
+BATCH_SIZE = 512
 
 
 def memory(name: str) -> int:
