@@ -69,10 +69,10 @@ def isthmus(rows: np.ndarray, epochs: int) -> np.ndarray:
 
 def mlp_regressor(rows: np.ndarray, epochs: int) -> np.ndarray:
     """Reconstructions by scikit-learn's network, told not to stop early."""
+    layers, never = (WIDTH, CODE, WIDTH), {"n_iter_no_change": epochs, "tol": 0.0}
     model = MLPRegressor(
-        (WIDTH, CODE, WIDTH), alpha=0.0, batch_size=BATCH, max_iter=epochs, n_iter_no_change=epochs, tol=0.0,
-        random_state=SEED,
-    )  # fmt: skip
+        hidden_layer_sizes=layers, alpha=0.0, batch_size=BATCH, max_iter=epochs, random_state=SEED, **never
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # that is how it says that max_iter is reached
         return model.fit(rows, rows).predict(rows)
