@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .data import load_data
     from .estimators import PCA, VAE, Autoencoder, load
     from .evaluation import evaluate
     from .model import Batch, Conditional, LatentVariableModel, Trace
@@ -26,11 +27,13 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "load_data",
 ]
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "data": ("load_data",),
     "estimators": ("PCA", "VAE", "Autoencoder", "load"),
     "evaluation": ("evaluate",),
     "model": ("Batch", "Conditional", "LatentVariableModel", "Trace"),
