@@ -146,6 +146,11 @@ def test_the_data_folder_comes_before_the_cache(tmp_path, monkeypatch):
         path.touch()
     assert find("mnist") == paths
     own.mkdir()
+    for file in CATALOGUE["fashion-mnist"].files:  # of the same names as those of MNIST
+        with open(own / file.name, "wb") as out:
+            out.truncate(file.size)
+    assert find("mnist") == paths
+    assert find("fashion-mnist") == [own / file.name for file in CATALOGUE["fashion-mnist"].files]
     np.savez(own / "mnist.npz", x_train=np.eye(3))
     assert find("mnist") == [own / "mnist.npz"]
     with pytest.raises(ValueError, match=r"members y_train, x_test, y_test in .*mnist\.npz, got x_train"):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .catalogue import CATALOGUE, NamedSet
+from .catalogue_download import DownloadError, PublishedFile, checksum_of, download
 from .dataset import DataSet
-from .catalogue_download import DownloadError, checksum_of, download
 
 __all__ = ["cache_folder", "check", "content_checksum", "fetch", "find", "load_set"]
 
@@ -55,7 +55,15 @@ def find(name: str) -> list[Path] | None:
         paths = [folder / known.name / file.name for file in known.files]
         if all(path.is_file() for path in paths):
             return paths
+        # Files of several sets have the same names: outside of a folder of its own, one counts by its size.
+        paths = [folder / file.name for file in known.files]
+        if all(map(_of_its_size, known.files, paths)):
+            return paths
     return None
+
+
+def _of_its_size(file: PublishedFile, path: Path) -> bool:
+    return path.is_file() and file.size in (None, path.stat().st_size)
 
 
 def fetch(name: str, *, show: bool = True) -> list[Path]:
