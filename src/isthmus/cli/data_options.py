@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..data import DataSet, load_data
-from ..data.shards import is_shard_folder
+from ..data.shards import BUFFER_BYTES, is_shard_folder
 from ..data.split import TEST_FRACTION, VALIDATION_FRACTION, recorded_split
 from ..data.table_preparation import Preparation
 from ..data.table_read import TABLES
@@ -86,10 +86,12 @@ class DataOptions(ReadingOptions):
     compare only between models of the same binarisation."""
     binarisation_seed: int = 0
     """Seed of the static binarisation."""
+    buffer_bytes: int = BUFFER_BYTES
+    """Of .npy files and folders of them: larger ones are read while training, so many bytes of rows at a time."""
 
     def keywords(self) -> dict[str, Any]:
         """What differs from the defaults, as plain JSON: the keywords to read the data with, now and again."""
-        keywords = self.changed((*READING, "validation_fraction", "test_fraction"))
+        keywords = self.changed((*READING, "validation_fraction", "test_fraction", "buffer_bytes"))
         if self.split_seed:
             keywords["seed"] = self.split_seed
         if self.binarisation == "static":
