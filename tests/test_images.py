@@ -182,7 +182,7 @@ def test_bad_files_are_listed_or_skipped_and_recorded(tmp_path):
     assert data.y_train.tolist() == ["good", "other"]
     assert data.preparation["skipped"] == {f"good/{name}": what for name, (_, what) in BAD.items()}
     assert "4 bad files skipped" in data.description
-    assert "2 other files ignored" in data.description
+    assert "2 other files ignored (.txt, hidden)" in data.description
     again = read(folder, bad="skip", preparation=data.preparation)
     assert np.array_equal(again.x_train, data.x_train)
 
@@ -190,6 +190,9 @@ def test_bad_files_are_listed_or_skipped_and_recorded(tmp_path):
 def test_a_folder_without_a_sound_image_is_refused(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(ValueError, match="Expected images in .* got none; use files that end in .png"):
+        read(tmp_path / "x")
+    (tmp_path / "x" / "a.heic").write_bytes(b"x")
+    with pytest.raises(ValueError, match="got none, but .heic files; use files that end in .png"):
         read(tmp_path / "x")
     for content in (b"", png()[:1000]):
         (tmp_path / "x" / "a.png").write_bytes(content)

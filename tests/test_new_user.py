@@ -72,7 +72,7 @@ def test_own_photographs(person, tmp_path):
     told = person.is_told(*train, "--size", 16, "--fit", "crop")
     assert "IMG_0003.jpg (truncated or damaged); use --bad skip" in told
     person.does(*train, "--size", 16, "--fit", "crop", "--bad", "skip")
-    assert "1 bad file skipped: IMG_0003.jpg (truncated or damaged); 1 other files ignored" in person.told
+    assert "1 bad file skipped: IMG_0003.jpg (truncated or damaged); 1 other file ignored (.db)" in person.told
     note = json.loads((out / "config.json").read_text())["data"]["preparation"]
     assert note["skipped"] == {"IMG_0003.jpg": "truncated or damaged"}
 

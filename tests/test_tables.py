@@ -73,9 +73,14 @@ def test_truth_values_are_numbers_and_equal_names_are_told_apart(tmp_path):
     ("text", "options", "message"),
     [
         ("u,v\n1,red\n2,blue\n", {}, r"got text in 'v' \('red' in row 0\); use --text one-hot .* or --drop v"),
+        ("u;v\n1,5;2\n2,5;3\n", {}, "write decimals with a point, or use --text"),
         ("u,v\n1,2\n2,true\n", {}, r"got text in 'v' \('true' in row 1\)"),
         ("u,v\n1,2\n2,1_000\n", {}, r"got text in 'v' \('1_000' in row 1\)"),
-        ("u,v\n1,2\n2,\n", {}, r"got 1 missing in 'v' \(1\), the first in row 1; use --missing mean .* --missing drop-rows"),
+        (
+            "u,v\n1,2\n2,\n",
+            {},
+            r"got 1 missing in 'v' \(1\), the first in row 1; use --missing mean .* --missing drop-rows",
+        ),
         ("u,v\n1,NA\n?,nan\n3,4\n", {}, r"got 3 missing in 'u' \(1\), 'v' \(2\)"),
         ("u,v\n1,2\n2\n", {}, "2 columns in every row .* got 1 in row 1"),
         ("u,v\n1,2\n2,inf\n3,4\n", {}, "got inf in row 1, column 'v'"),

@@ -83,7 +83,7 @@ class ImageFolder:
         paths: of the images, sorted, relative to the folder.
         shape: of an example, (h, w) or (3, h, w).
         skipped: path -> what is wrong, of bad files that were met so far.
-        n_ignored: other files.
+        ignored: ending -> number, of other files.
     """
 
     def __init__(
@@ -106,9 +106,10 @@ class ImageFolder:
             size, fit, colour = _recorded(preparation)
         self.folder, self._bad, self.fit = folder, bad, fit
         self.skipped: dict[str, str] = {}
-        self.paths, self.n_ignored = _find(folder)
+        self.paths, self.ignored = _find(folder)
         if not self.paths:
-            raise ValueError(f"Expected images in {folder}, got none; use files that end in {', '.join(ENDINGS)}.")
+            got = f"none, but {', '.join(self.ignored)} files" if self.ignored else "none"
+            raise ValueError(f"Expected images in {folder}, got {got}; use files that end in {', '.join(ENDINGS)}.")
         headers = self._headers()
         self.size = self._common_size(headers, _height_width(size))
         self.colour: Colour = colour or ("grey" if all(header.grey for header in headers.values()) else "rgb")
@@ -170,12 +171,13 @@ class ImageFolder:
         if self.skipped:
             n = len(self.skipped)
             text += f"; {n:,} bad {'file' if n == 1 else 'files'} skipped: {self._bad_files()}"
-        return text + (f"; {self.n_ignored:,} other files ignored" if self.n_ignored else "")
+        n, endings = sum(self.ignored.values()), ", ".join(sorted(self.ignored))
+        return text + (f"; {n:,} other {'file' if n == 1 else 'files'} ignored ({endings})" if n else "")
 
     def record(self) -> dict[str, Any]:
         """How they were read, as plain JSON."""
         how = {"size": list(self.size), "fit": self.fit, "colour": self.colour}
-        return {"kind": "images"} | how | {"skipped": dict(sorted(self.skipped.items())), "n_ignored": self.n_ignored}
+        return {"kind": "images"} | how | {"skipped": dict(sorted(self.skipped.items())), "ignored": self.ignored}
 
     def _name(self, i: int) -> str:
         return self.paths[i].as_posix()
@@ -232,9 +234,11 @@ class ImageFolder:
         return listed([f"{name} ({what})" for name, what in sorted(self.skipped.items())])
 
 
-def _find(folder: Path) -> tuple[list[Path], int]:
-    """Images below a folder, sorted, relative to it, and how many other files there are; links are followed once."""
-    found, n_others, seen = [], 0, set()
+def _find(folder: Path) -> tuple[list[Path], dict[str, int]]:
+    """Images below a folder, sorted, relative to it, and other files by their ending; links are followed once."""
+    found: list[Path] = []
+    others: dict[str, int] = {}
+    seen: set[str] = set()
     for here, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
         folders[:] = [] if real in seen else [name for name in folders if not name.startswith((".", "__MACOSX"))]
@@ -243,10 +247,11 @@ def _find(folder: Path) -> tuple[list[Path], int]:
         seen.add(real)
         for name in files:
             if name.startswith(".") or not name.lower().endswith(ENDINGS):
-                n_others += 1
+                kind = "hidden" if name.startswith(".") else Path(name).suffix.lower() or "without ending"
+                others[kind] = others.get(kind, 0) + 1
             else:
                 found.append((Path(here) / name).relative_to(folder))
-    return sorted(found, key=lambda path: path.parts), n_others
+    return sorted(found, key=lambda path: path.parts), others
 
 
 def _height_width(size: int | Sequence[int] | None) -> tuple[int, int] | None:

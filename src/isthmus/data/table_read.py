@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -130,9 +131,10 @@ def choose(source: TableSource, label: str | None, drop: Sequence[str], text: Te
     texts = [name for name in columns if name in source.text]
     if texts and text == "error":
         some = listed([f"{name!r} ({source.text[name]})" for name in texts])
+        comma = "write decimals with a point, or " if re.search(r"'-?\d+,\d+'", some) else ""
         raise ValueError(
-            f"Expected numbers in {source.title}, got text in {some}; use --text one-hot for a feature of each value, "
-            f"--text drop or --drop {_arguments(texts)} to leave out, or --label to name the one with labels."
+            f"Expected numbers in {source.title}, got text in {some}; {comma}use --text one-hot for a feature of each "
+            f"value, --text drop or --drop {_arguments(texts)} to leave out, or --label to name the one with labels."
         )
     if text == "drop":
         left_out |= set(texts)
