@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from isthmus import PCA, VAE
+from isthmus.cli.main import main
 from isthmus.files import explained, reading_only, write_text
 from isthmus.training import folder as folders
 from isthmus.training.folder import LOCK, own_folder
@@ -235,3 +236,18 @@ def test_errors_keep_their_number_and_kind():
     assert (full.errno, full.filename) == (errno.ENOSPC, "runs/x")
     assert isinstance(explained(OSError(errno.EACCES, "Permission denied"), "x"), PermissionError)
     assert str(explained(OSError("odd"), "x")) == "[Errno None] odd: 'x'"
+
+
+def test_a_second_command_is_refused_before_it_replaces_anything(tmp_path, capsys):
+    """`--overwrite` removes the model and writes config.json: not those of a run that is going on."""
+    command = ["train", "vae", "--hidden", "4", "--max-epochs", "1", "--no-report", "--out", str(tmp_path)]
+    assert main(command) == 0
+    capsys.readouterr()
+    with own_folder(tmp_path):
+        before = contents(tmp_path)
+        codes: list[int] = []
+        for more in (["--overwrite"], ["--resume"]):
+            assert elsewhere(lambda more=more: codes.append(main([*command, *more]))) is None
+            assert re.search(IN_USE, capsys.readouterr().err)
+        assert codes == [1, 1]
+        assert contents(tmp_path) == before

@@ -259,3 +259,19 @@ def test_the_same_seed_draws_the_same_configuration():
     for seed in range(20):
         one, other = Configuration.drawn(seed), Configuration.drawn(seed)
         assert repr(one) == repr(other)
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 64), (9, 8), (5, 1)])
+def test_batch_normalisation_of_one_row_is_found_before_training(n, size):
+    X, net = np.random.RandomState(0).randn(n, 3), nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    model = isthmus.Autoencoder(2, encoder=net, batch_size=size, max_epochs=1, random_state=0)
+    with pytest.raises(ValueError, match=f"a last batch of one of {n} rows in batches of {size}; use another"):
+        model.fit(X)
+    model.set_params(batch_size=n + 1 if n > 1 else 64).fit(X if n > 1 else np.concatenate([X, X]))
+
+
+@pytest.mark.parametrize("parameters", [{"n_components": 10**12}, {"hidden": (10**9,)}, {"hidden": (10**30, 3)}])
+def test_a_model_too_large_for_memory_is_found_before_it_is_made(parameters):
+    model = isthmus.VAE(**{"random_state": 0} | parameters)
+    with pytest.raises(ValueError, match="Expected .*model.*; use fewer n_components, or narrower hidden layers"):
+        model.fit(np.zeros((5, 100)))

@@ -15,13 +15,15 @@ from ..data.shards import BUFFER_BYTES, is_shard_folder
 from ..data.split import TEST_FRACTION, VALIDATION_FRACTION, recorded_split
 from ..data.table_preparation import Preparation
 from ..data.table_read import TABLES
-from ..files import read_json
+from ..estimators.saved import value_of
+from ..files import UnreadableFile, read_json
 
 __all__ = [
     "READING",
     "DataOptions",
     "ReadingOptions",
     "RunDataOptions",
+    "checked_note",
     "data_note",
     "noted_data",
     "own_units",
@@ -179,16 +181,47 @@ def recorded_preparation(run: Path) -> dict[str, Any] | None:
     """How the rows of a run, or of a folder that `isthmus data convert` wrote, became features."""
     if (run / "conversion.json").exists():
         return read_json(run / "conversion.json").get("preparation")
-    return (_config(run).get("data") or {}).get("preparation")
+    return _note(run).get("preparation")
 
 
-def _config(run: Path) -> dict[str, Any]:
-    return read_json(run / "config.json") if (run / "config.json").exists() else {}
+def _note(run: Path) -> dict[str, Any]:
+    path = run / "config.json"
+    return checked_note((read_json(path) if path.exists() else {}).get("data") or {}, path)
+
+
+_NOTE: dict[str, Any] = {
+    "source": str, "keywords": dict[str, Any], "split": dict[str, Any], "preparation": dict[str, Any] | None,
+    "feature_names": list[str] | None, "label": str | None,
+}  # fmt: skip
+_KEYWORDS: dict[str, Any] = {
+    "validation_fraction": float, "test_fraction": float, "seed": int | None, "binarise": int | None, "drop": list[str],
+    "size": list[int], "standardise": bool,
+    **dict.fromkeys(("label", "text", "missing", "fit", "colour", "bad"), str | None),
+}  # fmt: skip
+
+
+def checked_note(note: Any, path: Path) -> dict[str, Any]:
+    """What config.json says of the data, of the types that it should have.
+
+    Raises:
+        UnreadableFile: of others.
+    """
+    value_of({"data": note}, "data", dict[str, Any], path)
+    for name, hint in _NOTE.items():
+        if name in note:
+            value_of(note, name, hint, path)
+    for part in ("keywords", "split"):
+        for name, value in note.get(part, {}).items():
+            if name in _KEYWORDS:
+                value_of({name: value}, name, _KEYWORDS[name], path)
+            elif part == "keywords":
+                raise UnreadableFile(f"Expected options of how data are read in {path}, got also {name!r}.")
+    return note
 
 
 def own_units(run: Path, rows: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
     """Rows that a run's model made, in the units of the columns that it was trained on, and their names."""
-    note = _config(run).get("data") or {}
+    note = _note(run)
     record = note.get("preparation")
     if record is None or record.get("kind") != "table":
         return rows, note.get("feature_names")
@@ -212,7 +245,7 @@ def run_data(
     Raises:
         ValueError: no data, or others than in training.
     """
-    note = _config(run).get("data") or {}
+    note = _note(run)
     if source is None:
         if not note:
             raise ValueError(f"Expected data, got none, and {run} does not say what it was trained on; use --data.")

@@ -11,7 +11,8 @@ from ..data import DataSet
 from ..estimators import BaseAutoencoder, LatentEstimator
 from ..evaluation import Evaluation, evaluate
 from ..files import FORMAT, read_json, write_json
-from .data_options import DataOptions, noted_data
+from ..training.folder import own_folder
+from .data_options import DataOptions, checked_note, noted_data
 from .main import UsageError
 from .options import estimator_options, find_model, models, parse, print_result, say
 
@@ -96,7 +97,7 @@ def _resume(
     config = read_json(out / "config.json")
     if config.get("kind") != "estimator" or not config.get("data"):
         raise ValueError(f"Expected a run of `isthmus train` in {out}, got another folder; use the --out of that run.")
-    note, estimator = config["data"], LatentEstimator.from_configuration(config, out)
+    note, estimator = checked_note(config["data"], out / "config.json"), LatentEstimator.from_configuration(config, out)
     if kind is not None and type(estimator) is not kind:
         raise UsageError(f"{out} holds a run of {type(estimator).__name__}, not of {kind.__name__}")
     for name, value in (changed or {}).items():
@@ -137,6 +138,13 @@ def train_model(
     estimator: LatentEstimator, data: DataSet, note: dict[str, Any], out: Path, resume: bool = False
 ) -> Evaluation:
     """Train, save and measure one model into a run folder; returns its measures, on test rows where there are any."""
+    with own_folder(out):  # before anything of another run could be replaced
+        return _train_model(estimator, data, note, out, resume)
+
+
+def _train_model(
+    estimator: LatentEstimator, data: DataSet, note: dict[str, Any], out: Path, resume: bool
+) -> Evaluation:
     if not resume:
         for stale in ("model.safetensors", "measures.json", "report.html"):  # of a run that this one replaces
             (out / stale).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import torch
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor, nn
 
+from ..data.memory import check_fits
 from ..data.shards import Shards
 from ..model import Conditional, LatentVariableModel
 from ..nets import MLP
@@ -173,6 +174,7 @@ class BaseAutoencoder(BaseTrained):
         settings, objective = self._settings(seed), self._objective()
         if self.binarisation == "dynamic":
             objective = DynamicBinarisation(objective)
+        self._check_size()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = self._model(self.n_features_in_)
@@ -198,12 +200,27 @@ class BaseAutoencoder(BaseTrained):
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"Expected validation_fraction in (0, 1), got {self.validation_fraction}.")
 
+    def _check_size(self) -> None:
+        """Find out before a model is made whether its weights fit in memory; own networks are there already."""
+        if self.encoder is not None or self.decoder is not None:
+            return
+        advice = "use fewer n_components, or narrower hidden layers"
+        try:
+            with torch.device("meta"):
+                n_bytes = sum(parameter.nbytes for parameter in self._model(self.n_features_in_).parameters())
+        except (RuntimeError, OverflowError, TypeError) as error:
+            raise ValueError(
+                f"Expected a model whose weights can be counted, got n_components={self.n_components} and "
+                f"hidden={self.hidden}; {advice}."
+            ) from error
+        check_fits(n_bytes, "the model's weights", advice)
+
     def _seed(self, resumed: str | Path | None) -> int:
         """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
         if self.random_state is None and resumed is not None and (found := checkpoints(Path(resumed))):
             seed = recorded_settings(found[-1]).get("seed")
             if fits(seed, int):
-                return seed
+                return int(seed)
         return from_first(int(random_generator(self.random_state).randint(2**31 - 1)))
 
     def _settings(self, seed: int) -> Settings:

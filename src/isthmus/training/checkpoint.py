@@ -269,7 +269,9 @@ def _environment(step: Step) -> dict[str, Any]:
 
 def _check_environment(saved: Mapping[str, Any], step: Step) -> None:
     ours = _environment(step)
-    differing = [f"{name} {str(saved.get(name))[:80]} (now {ours[name]})" for name in ours if ours[name] != saved.get(name)]
+    differing = [
+        f"{name} {str(saved.get(name))[:80]} (now {ours[name]})" for name in ours if ours[name] != saved.get(name)
+    ]
     if differing:
         warnings.warn(
             f"This run was saved with {', '.join(differing)}: it goes on, but not bit for bit as it would have there.",

@@ -154,10 +154,29 @@ def _prepare(
     held_out_print = None if held_out is None else fingerprint(held_out, scaling)
     made_of = identity(step, settings, fingerprint(rows, scaling), held_out_print)
     agreed(made_of, "data, model and settings")
+    _check_last_batch(step, rows, settings)
     state = _start(folder, resume, step, settings, made_of)
     check_device([rows, held_out], device)
     held_out = None if held_out is None else held_out.to(device)
     return Run(step, settings, rows.to(device), held_out, state, folder, made_of)
+
+
+def _check_last_batch(step: Step, rows: Rows | Stream, settings: Settings) -> None:
+    """Batch normalisation has no statistics of one row: found now, and not at the end of the first epoch."""
+    n, size = rows.n_rows, settings.batch_size
+    if n % size != 1 % size or not any(isinstance(module, _BatchNorm) for module in step.model.modules()):
+        return
+    batch, _ = next(iter(rows.batches(settings.seed, 0, size, steps_per_epoch(n, settings) - 1)))
+    try:
+        with torch.no_grad(), step._same_buffers():
+            step._forward(batch.to(step.device), step.number)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"Expected batches of two rows or more for batch normalisation, got a last batch of one of {n} rows in "
+            f"batches of {size}; use another batch_size, or GroupNorm or LayerNorm."
+        ) from error
 
 
 def _meet(model: LatentVariableModel) -> None:
