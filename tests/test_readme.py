@@ -26,10 +26,10 @@ def test_commands_exist_and_know_the_options_shown(capsys):
     lines = re.findall(r"^isthmus (\w+) (.*?)(?: {2,}#.*)?$", README, re.MULTILINE)
     assert {command for command, _ in lines} <= set(COMMANDS)
     for command, rest in lines:
-        model = [word for word in rest.split()[:1] if command == "train" and not word.startswith("-")]
-        if command == "train" and not model:
-            model = ["vae"]
-        assert main([command, *model, "--help"]) == 0
+        inner = [word for word in rest.split()[:1] if command in ("train", "data") and not word.startswith("-")]
+        if command == "train" and not inner:
+            inner = ["vae"]
+        assert main([command, *inner, "--help"]) == 0
         shown = capsys.readouterr().out
         assert all(option in shown for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest))
 

@@ -50,13 +50,14 @@ def load_data(
 ) -> DataSet:
     """Read data, check them, and divide them into training, validation and test parts.
 
-    A source is a name of the catalogue (`isthmus data list`), the path of a file, or data in memory:
+    A source is a name of the catalogue (`isthmus data list`), the path of a file or folder, or data in memory:
 
     - `.npy`: examples (n, d), (n, h, w) or (n, c, h, w), or a folder of such files, one after the other; what is larger
       than a buffer (`buffer_bytes`, 256 MB) is read when it is needed, see `isthmus.data.Shards`;
     - `.npz`: the same as `x`, `X` or `data` with labels `y` or `labels`, or in parts `x_train`, `y_train`, `x_valid`,
       `y_valid`, `x_test`, `y_test`;
     - `.csv`, `.tsv` and `.parquet`: one example a row, see `isthmus.data.table_read.read_table` for the options;
+    - a folder of images, see `isthmus.data.images.read_images` for sizes, colours, labels and bad files;
     - `.gz` (idx, as of MNIST), `.amat` (numbers as text) and `.mat` (MATLAB 5): see `isthmus.data.formats`;
     - a NumPy array, a torch tensor, a pandas or polars frame, or a pair (examples, labels) of them.
 
