@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from estimator_cases import MAKE, QUICK, every_estimator, every_network
-from isthmus import PCA, VAE
+from isthmus import PCA, VAE, evaluate
 from isthmus.data import Shards
 from isthmus.data.statistics import find_statistics
 from isthmus.training import fit
 from training_cases import assert_same, timeless, weights
 
 RANDOM = np.random.RandomState(0)
+evaluate_module = sys.modules[evaluate.__module__]  # the package has a function of its name
 TABLE = RANDOM.randn(1500, 3) @ RANDOM.randn(3, 8) + 0.1 * RANDOM.randn(1500, 8) + 3
 PIXELS = np.random.RandomState(2).randint(0, 256, (700, 4, 4)).astype(np.uint8)
 BYTES = 2**14
@@ -113,3 +116,13 @@ def test_a_streamed_fit_resumes_and_is_told_what_it_was(tmp_path):
     longer = make(2, max_epochs=3).fit(Shards(PIXELS, buffer_bytes=4000), folder=tmp_path, resume=True)
     assert timeless(longer.history_) == timeless(whole.history_)
     assert_same(weights(longer.model_), weights(whole.model_))
+
+
+@every_estimator
+@pytest.mark.parametrize("rows", [TABLE, PIXELS, (PIXELS > 99) * 1.0], ids=["table", "pixels", "binary"])
+def test_measures_are_those_of_rows_in_memory(make, rows, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "BLOCK_ROWS", 256)
+    model, labels = make(4).fit(rows), np.arange(len(rows)) % 2
+    expected = evaluate(model, rows, labels, n_importance_samples=3)
+    found = evaluate(model, Shards(rows, buffer_bytes=BYTES), labels, n_importance_samples=3)
+    assert found.to_dict() == expected.to_dict()

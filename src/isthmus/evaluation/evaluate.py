@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from ..data.shards import Shards
+from ..training.stream import is_large_map
+from .chunks import CHUNK_SIZE
 from .likelihood import NoDensityError, bound, importance_log_likelihood
 from .mean import Mean
 from .measures import Evaluation, Measure
@@ -17,6 +22,9 @@ from .representation import active_units, probe_accuracy
 from .scored import Scored, what_is_scored
 
 __all__ = ["evaluate"]
+
+BLOCK_ROWS = 16 * CHUNK_SIZE
+"""Rows of shards that are scored at once: whole chunks, so that a row's score is what it is among all of them."""
 
 _DETERMINISTIC = "A deterministic code has no density, so there is no bound on log p(x); a VAE has one."
 
@@ -40,7 +48,8 @@ def evaluate(
 
     Args:
         estimator: a fitted estimator.
-        X: data that it was not trained on, (n, ...).
+        X: data that it was not trained on, (n, ...); `isthmus.data.Shards` and large memory maps are read a block at a
+            time.
         y: class labels, (n,).
         X_train: data whose codes the classifiers learn from; without it they learn from one half of X and are tested
             on the other.
@@ -64,6 +73,7 @@ def evaluate(
         >>> round(measures["squared_error"].value, 2), measures["squared_error"].unit
         (3.47, 'squared error per example')
     """
+    X = Shards(X) if is_large_map(X) else X
     if (X_train is None) != (y_train is None):
         raise ValueError("Expected X_train and y_train together, got one of them.")
     measures, notes, scored = list(_reconstruction(estimator, X)), [], None
@@ -110,17 +120,45 @@ def _likelihood(
     """What has a likelihood, and that likelihood with all that belongs to it."""
     if getattr(estimator, "model_", None) is None:
         return what_is_scored("", None, binarisation), [_exact_likelihood(estimator, X)]
+    seeds = ()
     if getattr(estimator, "parameters_", {}).get("binarisation") == "dynamic":
-        x, binarisation = estimator.to_tensor(X, seed), {"kind": "dynamic", "seed": seed}
-    else:
-        x = estimator.to_tensor(X)
-    scored = what_is_scored(getattr(estimator, "likelihood_", ""), x, binarisation)
-    measures = list(_bounds(estimator, x, n_importance_samples, seed, scored.description))
+        seeds, binarisation = (seed,), {"kind": "dynamic", "seed": seed}
+    blocks = _Blocks(estimator, X, seeds)
+    scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation)
+    measures = list(_bounds(estimator, blocks, n_importance_samples, seed, scored.description))
     if estimator.model_.encoder is not None:
         active = active_units(estimator.transform(X))
         description = f"of {len(active)}, those whose posterior mean varies with x (variance above 0.01)"
         measures.append(Measure("active_units", int(active.sum()), None, "units", description))
     return scored, measures
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Rows in the model's units: all at once, or of shards some at a time."""
+
+    estimator: Any
+    X: Any
+    seeds: tuple[int, ...]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for rows in self.X.blocks(BLOCK_ROWS) if isinstance(self.X, Shards) else [self.X]:
+            yield self.estimator.to_tensor(rows, *self.seeds)
+
+
+def _grey(blocks: Iterable[Tensor]) -> Tensor | None:
+    """Rows with values between 0 and 1 if there are any, else some others."""
+    x = None
+    for x in blocks:
+        if bool(((x != 0) & (x != 1)).any()):
+            break
+    return x
+
+
+def _together(parts: Iterable[Any]) -> Any:
+    """Results of blocks, each a tuple of tensors, as those of all rows."""
+    first, *others = parts
+    return type(first)(*map(torch.cat, zip(first, *others, strict=True))) if others else first
 
 
 def _exact_likelihood(estimator: Any, X: Any) -> Measure:
@@ -133,24 +171,26 @@ def _exact_likelihood(estimator: Any, X: Any) -> Measure:
     return _measure("log_likelihood", Mean.of(log_density), "nats", description)
 
 
-def _bounds(estimator: Any, x: Tensor, n_importance_samples: int, seed: int, what: str) -> Iterator[Measure]:
+def _bounds(
+    estimator: Any, blocks: Iterable[Tensor], n_importance_samples: int, seed: int, what: str
+) -> Iterator[Measure]:
     """Bound, its parts, importance sampling: computed in the model's units, told in those of the data."""
     model, kind = estimator.model_, getattr(estimator, "likelihood_", "")
-    shift = x.shape[1] * estimator.log_scale_
-    parts = bound(model, x, seed=seed)
+    shift = estimator.n_features_in_ * estimator.log_scale_
+    parts = _together(bound(model, x, seed=seed) for x in blocks)
     best, source = Mean.of(parts.bound - shift), "the bound"
     yield _measure("bound", best, "nats", f"lower bound on log p(x) = -distortion - rate; {what}")
     yield _measure("distortion", Mean.of(parts.distortion + shift), "nats", "-E_q[log p(x|z)], what the code misses")
     yield _measure("rate", Mean.of(parts.rate), "nats", "KL(q(z|x) || p(z)), what the code holds")
     if n_importance_samples:
-        estimate = importance_log_likelihood(model, x, n_importance_samples, seed=seed)
+        estimate = _together(importance_log_likelihood(model, x, n_importance_samples, seed=seed) for x in blocks)
         best, source = Mean.of(estimate.log_likelihood - shift), "log_likelihood"
         samples = f"{n_importance_samples} importance samples"
         yield _measure("log_likelihood", best, "nats", f"log p(x) from {samples}, in the mean from below; {what}")
         trust = f"how many of the {samples} count; near 1, log_likelihood is too low"
         yield _measure("effective_sample_size", Mean.of(estimate.effective_sample_size), "samples", trust)
     if kind == "discretised_logistic":
-        bits = -1 / (x.shape[1] * math.log(2))
+        bits = -1 / (estimator.n_features_in_ * math.log(2))
         best = Mean(best.value * bits, best.standard_error * abs(bits))
         yield _measure("bits_per_dimension", best, "bits", f"length of a lossless code per value, by {source}")
 
