@@ -69,9 +69,14 @@ def isthmus(rows: np.ndarray, epochs: int) -> np.ndarray:
 
 def mlp_regressor(rows: np.ndarray, epochs: int) -> np.ndarray:
     """Reconstructions by scikit-learn's network, told not to stop early."""
-    layers, never = (WIDTH, CODE, WIDTH), {"n_iter_no_change": epochs, "tol": 0.0}
+    to_the_end = {"n_iter_no_change": epochs, "tol": 0.0}
     model = MLPRegressor(
-        hidden_layer_sizes=layers, alpha=0.0, batch_size=BATCH, max_iter=epochs, random_state=SEED, **never
+        hidden_layer_sizes=(WIDTH, CODE, WIDTH),
+        alpha=0.0,
+        batch_size=BATCH,
+        max_iter=epochs,
+        random_state=SEED,
+        **to_the_end,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # that is how it says that max_iter is reached

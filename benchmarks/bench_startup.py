@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from bench_training import vae
 from isthmus.objectives import ELBO
 from isthmus.training import Rows, Scaling, Settings, fit
-from measure import write
+from measure import main
+from models import vae
+from workers import NO_CACHE
+
+
+class Size(NamedTuple):
+    repeats: int
+    compile: bool
+
 
 COMMANDS = {
     "python, nothing": [sys.executable, "-c", "pass"],
@@ -24,7 +33,7 @@ COMMANDS = {
 }
 
 
-def command(arguments: list[str], repeats: int = 5) -> float:
+def command(arguments: list[str], repeats: int) -> float:
     """Median seconds of a whole process."""
     seconds = []
     for _ in range(repeats):
@@ -63,15 +72,20 @@ def first_step(compile: bool) -> float:
     return round(time.perf_counter() - start, 3)
 
 
-def main() -> None:
-    results = {"seconds": {name: command(arguments) for name, arguments in COMMANDS.items()}}
+def waiting(size: Size) -> dict[str, Any]:
+    """Seconds of each."""
+    seconds = {name: command(arguments, size.repeats) for name, arguments in COMMANDS.items()}
     first_step(compile=False)  # whatever torch does once in a process
-    results["seconds"]["fit to first step, eager"] = first_step(compile=False)
-    results["seconds"]["fit to first step, compiled"] = first_step(compile=True)
-    for name, seconds in results["seconds"].items():
-        print(f"{name:<30} {seconds:.3f} s")
-    write("startup", "python benchmarks/bench_startup.py", results)
+    seconds["fit to first step, eager"] = first_step(compile=False)
+    if size.compile:
+        os.environ |= NO_CACHE
+        seconds["fit to first step, compiled"] = first_step(compile=True)
+    for name, value in seconds.items():
+        print(f"{name:<30} {value:.3f} s")
+    return {"seconds": seconds}
 
+
+FULL, TINY = Size(repeats=5, compile=True), Size(repeats=1, compile=False)
 
 if __name__ == "__main__":
-    main()
+    main("startup", __doc__, {"waiting": waiting}, FULL, TINY)

@@ -19,6 +19,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-peers" / ("Scripts" if os.name == "nt" else "bin") / "python"
+NO_CACHE = {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # a user's first run waits for the whole of compiling
 
 
 class WorkerError(RuntimeError):
@@ -36,7 +37,7 @@ class Worker:
         self._process = subprocess.Popen(
             [str(python), str(HERE / script)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True,
-            env=os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
+            env=os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"} | NO_CACHE,
         )  # fmt: skip
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:

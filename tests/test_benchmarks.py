@@ -1,0 +1,97 @@
+"""Benchmarks run from end to end at a tiny size, without peers; their results say what they depend on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("bench_*.py"))
+RESULTS = sorted((FOLDER / "results").glob("*.json"))
+
+
+def run(script: str, out: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """A script at its tiny size, where no environment of the peers is found."""
+    # Elsewhere, and with links to the scripts: the peers' environment is looked for beside their folder.
+    elsewhere = out / "benchmarks"
+    if not elsewhere.exists():
+        elsewhere.mkdir()
+        for path in FOLDER.glob("*.py"):
+            (elsewhere / path.name).write_bytes(path.read_bytes())
+        (out / "src").symlink_to(FOLDER.parent / "src", target_is_directory=True)
+    environment = {name: value for name, value in os.environ.items() if name != "ISTHMUS_DATA"}
+    return subprocess.run(
+        [sys.executable, str(elsewhere / f"{script}.py"), "--tiny", "--out", str(out / "results"), *arguments],
+        capture_output=True, text=True, timeout=300, env=environment,
+    )  # fmt: skip
+
+
+def check_fields(parts: dict) -> None:
+    """Each part of a results file says how, where and with what it was measured."""
+    assert parts
+    for part in parts.values():
+        assert set(part) == {"command", "seed", "environment", "results"}
+        assert part["command"].startswith("python benchmarks/bench_")
+        assert isinstance(part["seed"], int)
+        asked = {"commit", "time", "processor", "cores", "threads", "gpu", "python", "torch", "numpy", "isthmus"}
+        assert asked <= set(part["environment"])
+        assert part["results"]
+
+
+@pytest.mark.parametrize(
+    ("script", "parts"),
+    [
+        ("bench_likelihood", ["against_pythae"]),
+        ("bench_training", ["mlp"]),
+        pytest.param("bench_training", ["convolutional"], marks=pytest.mark.slow),
+        pytest.param("bench_likelihood", ["test_set"], marks=pytest.mark.slow),
+        pytest.param("bench_scoring", ["rows_per_second", "memory"], marks=pytest.mark.slow),
+        pytest.param("bench_costs", ["rows", "widths", "latent", "processes"], marks=pytest.mark.slow),
+        pytest.param("bench_startup", ["waiting"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_script_runs_and_says_that_peers_are_left_out(script, parts, tmp_path):
+    done = run(script, tmp_path, "--only", *parts)
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "results").glob("*.json")
+    found = json.loads(path.read_text())
+    assert list(found) == parts
+    check_fields(found)
+    for part in found.values():
+        if "peers" in part["results"]:
+            assert "use make peers" in part["results"]["peers"]["left_out"]
+            assert "left out of the results" in done.stdout
+            assert "pythae" not in json.dumps({**part["results"], "aims": None, "peers": None})
+
+
+def test_what_was_measured_at_this_commit_is_not_missing(tmp_path):
+    assert "times" in run("bench_small_tables", tmp_path).stdout
+    check_fields(json.loads((tmp_path / "results" / "small_tables.json").read_text()))
+    written = (tmp_path / "results" / "small_tables.json").read_text()
+    assert run("bench_small_tables", tmp_path, "--missing").stdout == ""
+    assert (tmp_path / "results" / "small_tables.json").read_text() == written
+
+
+def test_without_a_gpu_its_script_says_so(tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    done = run("bench_gpu", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "no GPU here: nothing measured\n")
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_committed_results_say_what_they_depend_on(path):
+    check_fields(json.loads(path.read_text()))
+
+
+def test_every_script_is_on_the_page():
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert [script for script in SCRIPTS if f"`{script}.py`" not in page] == []
+    assert {f"bench_{path.stem}" for path in RESULTS} <= set(SCRIPTS)
