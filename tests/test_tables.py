@@ -63,6 +63,17 @@ def test_the_index_that_pandas_writes_is_no_feature(tmp_path):
     assert table(tmp_path, "a,,b\n0,5,6\n1,7,8\n").feature_names == ("a", "column 1", "b")
 
 
+def test_thousands_of_columns_take_no_time_each_for_all_others(tmp_path):
+    names = [f"c{i}" for i in range(9_000)] + ["c"] * 1_000
+    data = table(tmp_path, ",".join(names) + "\n" + (",".join("1" * 10_000) + "\n") * 2)
+    assert data.feature_shape == (10_000,)
+    assert data.feature_names[-1] == "c (1000)"
+
+
+def test_a_first_line_of_commas_is_no_index(tmp_path):
+    assert table(tmp_path, ",,\n1,2,3\n4,5,6\n").feature_names == ("column 0", "column 1", "column 2")
+
+
 def test_truth_values_are_numbers_and_equal_names_are_told_apart(tmp_path):
     data = table(tmp_path, "u,u,u\nTrue,2,3\nfalse,5,6\n")
     assert data.feature_names == ("u", "u (2)", "u (3)")

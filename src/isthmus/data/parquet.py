@@ -54,7 +54,8 @@ class ParquetTable:
 
     def pieces(self, names: Sequence[str], as_text: Collection[str] = ()) -> Iterator[Table]:
         """The rows in order, only these columns."""
-        places = [self.names.index(name) for name in names]
+        numbers = {name: i for i, name in enumerate(self.names)}
+        places = [numbers[name] for name in names]
         once = len(set(self._given)) == len(self._given)
         with _Errors(self.path):
             for batch in self._file.iter_batches(_ROWS, columns=[self._given[i] for i in places] if once else None):

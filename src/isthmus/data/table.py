@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,7 +43,11 @@ class Table:
     columns: tuple[np.ndarray, ...]
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.columns[self.names.index(name)]
+        return self.columns[self._places[name]]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
@@ -127,19 +132,20 @@ def _is_real(value: Any) -> bool:
 
 def unique(names: Iterable[Any]) -> tuple[str, ...]:
     """Names as text, each once: "u", "u" become "u", "u (2)"."""
-    found: list[str] = []
+    found: dict[str, None] = {}
+    numbers: dict[str, int] = {}
     for name in map(str, names):
-        number, new = 1, name
+        new = name
         while new in found:
-            number += 1
-            new = f"{name} ({number})"
-        found.append(new)
+            numbers[name] = numbers.get(name, 1) + 1
+            new = f"{name} ({numbers[name]})"
+        found[new] = None
     return tuple(found)
 
 
 def index_columns(names: Sequence[str]) -> tuple[str, ...]:
     """Columns in which pandas writes the numbers of rows: the first one without a name, and `__index_level_0__`."""
-    first = [name for name in names[:1] if name in _INDEX_NAMES]
+    first = [name for name in names[:1] if name in _INDEX_NAMES and any(names[1:])]
     return (*first, *(name for name in names if name.startswith("__index_level_")))
 
 

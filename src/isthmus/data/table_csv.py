@@ -49,13 +49,16 @@ class CsvTable:
         self.index = index_columns(given)
         numbered = [f"column {i}" for i in range(self._width)]
         # Only the first column may go without a name: pandas writes the numbers of rows there.
-        self.names = unique(name if name or i == 0 else numbered[i] for i, name in enumerate(given or numbered))
+        self.names = unique(
+            name if name or (i == 0 and self.index) else numbered[i] for i, name in enumerate(given or numbered)
+        )
         self.n_rows, self.text = 0, {}
         self._find_kinds()
 
     def pieces(self, names: Sequence[str], as_text: Collection[str] = ()) -> Iterator[Table]:
         """The rows in order, only these columns; those in `as_text` as text even where they hold numbers."""
-        columns = [(self.names.index(name), name in as_text or name in self.text) for name in names]
+        places = {name: i for i, name in enumerate(self.names)}
+        columns = [(places[name], name in as_text or name in self.text) for name in names]
         for block in self._blocks():
             kept = [_texts(block[i]) if text else _numbers(block[i])[0] for i, text in columns]
             yield Table(tuple(names), tuple(kept))

@@ -156,7 +156,8 @@ def matched(source: TableSource, preparation: Preparation, label: str | None) ->
     target = preparation.label if preparation.label in source.names else None
     if label is not None:
         target = resolve(label, source, "label")
-    absent = [name for name in preparation.columns if name not in source.names]
+    there = set(source.names)
+    absent = [name for name in preparation.columns if name not in there]
     known = {*preparation.columns, *preparation.left_out, preparation.label, *source.index, target}
     besides = [name for name in source.names if name not in known]
     if absent or besides:
