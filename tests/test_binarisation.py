@@ -17,6 +17,7 @@ from isthmus.evaluation.scored import what_is_scored
 from isthmus.files import read_json
 from isthmus.model import Batch
 from isthmus.objectives import ELBO, Denoising, DynamicBinarisation
+from isthmus.report import write_report
 
 GREY = np.random.default_rng(0).integers(0, 256, (60, 5, 7), np.uint8)
 
@@ -174,6 +175,7 @@ STATIC = {"kind": "static", "seed": 4}
         ({}, True, {"kind": "static", "seed": None, "by": "as published by Larochelle"},
          "static binarisation (as published by Larochelle)"),
         ({"binarisation": "dynamic"}, False, None, "dynamic binarisation (seed 5)"),
+        ({"binarisation": "dynamic"}, True, STATIC, "static binarisation (seed 4)"),
         ({"likelihood": "discretised_logistic"}, False, None, "8-bit values"),
         ({"likelihood": "gaussian"}, False, None, "continuous density"),
         ({"likelihood": "gaussian"}, True, STATIC, "continuous density, static binarisation (seed 4)"),
@@ -194,6 +196,13 @@ def test_models_without_networks_or_density_say_so_too():
     model = Autoencoder(n_components=2, hidden=(8,), max_epochs=1, random_state=0).fit(GREY)
     assert evaluate(model, GREY).likelihood_of is None
     assert what_is_scored("bernoulli", torch.tensor([[0.0, 0.5]]), STATIC).name == "grey pixels as probabilities"
+
+
+def test_a_report_says_what_its_bounds_are_of(tmp_path):
+    data = load_data(GREY)
+    model = fitted(binarisation="dynamic").fit(data.x_train)
+    page = write_report(tmp_path, {"VAE": model}, data, {"VAE": evaluate(model, data.x_test)})
+    assert "in the mean of pixels after dynamic binarisation (seed 0)" in page.read_text(encoding="utf-8")
 
 
 def test_the_case_of_the_laws_changes_no_binary_pixel():

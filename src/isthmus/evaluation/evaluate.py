@@ -122,7 +122,8 @@ def _likelihood(
         return what_is_scored("", None, binarisation), [_exact_likelihood(estimator, X)]
     seeds = ()
     if getattr(estimator, "parameters_", {}).get("binarisation") == "dynamic":
-        seeds, binarisation = (seed,), {"kind": "dynamic", "seed": seed}
+        # Of pixels that were black and white before, nothing is left to draw.
+        seeds, binarisation = (seed,), binarisation or {"kind": "dynamic", "seed": seed}
     blocks = _Blocks(estimator, X, seeds)
     scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation)
     measures = list(_bounds(estimator, blocks, n_importance_samples, seed, scored.description))

@@ -39,7 +39,8 @@ def summary(views: Sequence[ModelView], data: Any, measures: Mapping[str, Any]) 
         f"An example of {data.name} is {n_features:,} numbers. {names} learned from {len(data.x_train):,} of them to "
         f"press an example into {numbers}, its code, and to rebuild it from the code alone."
     )
-    what = f"On {len(data.x_test):,} examples not seen in training" if len(data.x_test) else "On the training examples"
+    unseen = len(data.x_test) or len(data.x_valid)
+    what = f"On {unseen:,} examples not seen in training" if unseen else "On the training examples"
     found = _found(measures, [view.name for view in views], what, n_features)
     return (first, " ".join(found)) if found else (first,)
 
