@@ -17,8 +17,10 @@ import pytest
 from isthmus import VAE, Autoencoder
 from isthmus.data import Shards, load_data, memory
 from isthmus.data.memory import available_memory, check_fits
+from isthmus.estimators.blocks import shards_of
 from isthmus.files import read_tensors
 from isthmus.training.checkpoint import checkpoints
+from isthmus.training.stream import Stream, checked_data
 from training_cases import assert_same
 
 SCRIPT = Path(__file__).with_name("stream_process.py")
@@ -184,3 +186,19 @@ def resident(path: Path) -> int:
     lines = Path("/proc/self/smaps").read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if line.endswith(str(path)))
     return 1024 * int(next(line for line in lines[start:] if line.startswith("Rss:")).split()[1])
+
+
+def test_maps_larger_than_a_buffer_are_streamed(tmp_path):
+    """Of a file with nothing in it, which takes no room on the disk."""
+    path = tmp_path / "empty.npy"
+    np.lib.format.open_memmap(path, "w+", np.uint8, (80_000, 4, 1024))
+    mapped = np.load(path, mmap_mode="r")
+    data = checked_data(mapped, "data")
+    assert isinstance(data, Stream)
+    assert (data.n_rows, data.n_features) == (80_000, 4096)
+    assert len(data.groups(0, 0)) == 2
+    assert shards_of(mapped) is not None
+    assert shards_of(mapped[:100]) is None
+    assert isinstance(load_data(path).x_train, Shards)
+    rows = next(data.batches(0, 0, 10, 7999))[0]
+    assert rows.x.shape == (10, 4096)
