@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from isthmus.data import Shards, load_data, split_data
+from isthmus.data.convert import write_shards
 from isthmus.data.dataset import make_data_set
 from isthmus.files import write_json
 
@@ -236,3 +237,18 @@ def test_rows_in_memory_may_be_shards():
     assert split_data(data) is data
     with pytest.raises(ValueError, match="binarisation='dynamic'"):
         load_data(shards, binarise=0)
+
+
+def test_rows_that_come_block_by_block_are_written_whole_or_not_at_all(tmp_path):
+    write_shards((ROWS[i : i + 100] for i in range(0, 1003, 100)), tmp_path / "rows", np.arange(1003))
+    data = load_data(tmp_path / "rows", buffer_bytes=2**14, seed=None)
+    np.testing.assert_array_equal(np.asarray(data.x_train), ROWS)
+    np.testing.assert_array_equal(data.y_train, np.arange(1003))
+    not_finite = np.full_like(ROWS, np.nan)
+    unlike = ([ROWS, ROWS[:, :2]], "as before"), ([ROWS, not_finite], "finite"), ([], "got none"), ([ROWS], "1003")
+    for blocks, words in unlike:
+        with pytest.raises(ValueError, match=words):
+            write_shards(blocks, tmp_path / "other", np.arange(9))
+    with pytest.raises(ValueError, match="a new folder"):
+        write_shards([ROWS], tmp_path / "rows")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from .images_decode import Colour, Fit
 from .table import Table, is_text, joined, text_column
 from .table_preparation import Missing, Preparation, label_values, learn
 from .table_read import Text, choose, complete_rows, labelled, matched, missing_message, open_table, words
-from .validation import check_examples
+from .validation import check_examples, check_labels
 
-__all__ = ["SHARD_BYTES", "convert_images", "convert_table"]
+__all__ = ["SHARD_BYTES", "convert_images", "convert_table", "write_shards"]
 
 SHARD_BYTES = 2**26
 """Size of a file, about."""
@@ -141,6 +141,37 @@ def convert_images(
         return writer.finish(y, {"description": images.description(), "preparation": images.record()})
 
 
+def write_shards(blocks: Iterable[np.ndarray], out: str | Path, labels: np.ndarray | None = None) -> dict[str, Any]:
+    """Write rows that come some at a time as a folder of .npy files, for `load_data` and `Shards`.
+
+    Args:
+        blocks: arrays (k, d), (k, h, w) or (k, c, h, w) of one dtype and shape but for k.
+        out: folder to write, whole or not at all; it must not be there yet.
+        labels: of all rows, (n,).
+
+    Returns:
+        What `conversion.json` says: rows, shape of one, dtype.
+
+    Raises:
+        ValueError: blocks of unlike shapes, numbers that are not finite, no rows, or `out` is there.
+
+    Example:
+        >>> import tempfile
+        >>> from isthmus.data import load_data
+        >>> folder = Path(tempfile.mkdtemp()) / "squares"
+        >>> write_shards((np.full((2, 3), i * i) for i in range(5)), folder)["rows"]
+        10
+        >>> load_data(folder, seed=None).x_train[-1]
+        array([16., 16., 16.])
+    """
+    with _Writer(Path(out), None) as writer:
+        n_rows = 0
+        for block in blocks:
+            writer.add(check_examples(np.asarray(block), f"the rows for {out}"))
+            n_rows += len(block)
+        return writer.finish(check_labels(labels, n_rows, str(out)) if n_rows else None, {})
+
+
 class _Writer:
     """Rows into files of some size, in a folder that appears when all are there."""
 
@@ -165,6 +196,10 @@ class _Writer:
 
     def add(self, x: np.ndarray) -> None:
         """Some rows."""
+        if self._n_rows and (x.shape[1:] != self._shape or x.dtype.name != self._dtype):
+            raise ValueError(
+                f"Expected rows of shape {self._shape} and {self._dtype}, as before, got {x.shape[1:]} and {x.dtype}."
+            )
         self._rows.append(x)
         self._shape, self._dtype = x.shape[1:], x.dtype.name
         self._n_rows += len(x)
