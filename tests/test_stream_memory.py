@@ -200,5 +200,6 @@ def test_maps_larger_than_a_buffer_are_streamed(tmp_path):
     assert shards_of(mapped) is not None
     assert shards_of(mapped[:100]) is None
     assert isinstance(load_data(path).x_train, Shards)
+    assert isinstance(load_data(mapped).x_train, Shards)
     rows = next(data.batches(0, 0, 10, 7999))[0]
     assert rows.x.shape == (10, 4096)

@@ -15,7 +15,7 @@ from .binarise import binarise_data
 from .catalogue import CATALOGUE
 from .dataset import DataSet, make_data_set
 from .frames import is_frame
-from .shards import Shards, is_shard_folder
+from .shards import Shards, is_large_map, is_shard_folder
 from .split import TEST_FRACTION, VALIDATION_FRACTION, random_split, split_data
 from .validation import check_labels
 
@@ -160,6 +160,7 @@ def _in_memory(source: Any, options: dict[str, Any], known: dict[str, Any]) -> D
         raise ValueError(
             f"Expected no option for an array, got {', '.join(options)}; use a pair (examples, labels), or a frame."
         )
+    source = Shards(source, name="the memory map") if is_large_map(source) else source
     rows = source if isinstance(source, Shards) and not source.fits_buffer else _array(source)
     return make_data_set("data", (rows, labels), description="From memory")
 

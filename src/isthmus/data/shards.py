@@ -13,7 +13,7 @@ from .shard_sources import Source, open_sources
 from .statistics import Statistics, find_statistics
 from .validation import check_examples
 
-__all__ = ["BUFFER_BYTES", "Ranges", "Shards", "is_shard_folder"]
+__all__ = ["BUFFER_BYTES", "Ranges", "Shards", "is_large_map", "is_shard_folder"]
 
 BUFFER_BYTES = 2**28
 """Rows that are shuffled together while training, in bytes; larger data are streamed."""
@@ -31,6 +31,11 @@ Ranges = list[tuple[int, int]]
 def is_shard_folder(path: Path) -> bool:
     """Whether this is a folder with .npy files in it."""
     return path.is_dir() and next(path.glob("*.npy"), None) is not None
+
+
+def is_large_map(data: Any) -> bool:
+    """Whether this is a memory map too large for a buffer."""
+    return isinstance(data, np.memmap) and data.ndim > 1 and data.nbytes > BUFFER_BYTES
 
 
 class Shards:

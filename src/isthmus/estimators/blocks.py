@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from ..data.memory import check_fits
-from ..data.shards import Shards
+from ..data.shards import Shards, is_large_map
 from ..evaluation.chunks import CHUNK_SIZE
 from ..training import Rows
-from ..training.stream import Stream, is_large_map
+from ..training.stream import Stream
 
 __all__ = ["block_rows", "check_conversion", "hold_out", "in_blocks", "shards_of", "training_data"]
 

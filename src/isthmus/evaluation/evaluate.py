@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.shards import Shards
-from ..training.stream import is_large_map
+from ..data.shards import Shards, is_large_map
 from .chunks import CHUNK_SIZE
 from .likelihood import NoDensityError, bound, importance_log_likelihood
 from .mean import Mean

@@ -17,6 +17,10 @@ MOST_POINTS = 5000
 """Examples beyond these add nothing to a scatter or a histogram but size."""
 
 
+MOST_BYTES = 2**29
+"""Of examples as float64: fewer are shown where they are large images."""
+
+
 @dataclass(frozen=True)
 class DataView:
     """The examples that a report shows, and how.
@@ -44,7 +48,8 @@ class DataView:
         """Choose from a `DataSet`."""
         seen = len(data.x_test) == 0
         x, y = (data.x_train, data.y_train) if seen else (data.x_test, data.y_test)
-        rows, train_rows = some_rows(len(x), seed), some_rows(len(data.x_train), seed)
+        most = min(MOST_POINTS, max(100, MOST_BYTES // (8 * max(1, int(np.prod(data.feature_shape))))))
+        rows, train_rows = some_rows(len(x), seed, most), some_rows(len(data.x_train), seed, most)
         style = ImageStyle.of(data.x_train[train_rows]) if is_image(data.feature_shape) else None
         return cls(
             x[rows], None if y is None else y[rows], data.x_train[train_rows], seen, data.feature_names, style, seed
@@ -153,8 +158,8 @@ class ModelView:
         return self.decode(self.train_codes.mean(axis=0) + (noise * np.sqrt(np.maximum(values, 0))) @ vectors.T)
 
 
-def some_rows(n: int, seed: int) -> np.ndarray:
-    """At most `MOST_POINTS` of n rows, in order."""
-    if n <= MOST_POINTS:
+def some_rows(n: int, seed: int, most: int = MOST_POINTS) -> np.ndarray:
+    """At most so many of n rows, in order."""
+    if n <= most:
         return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, MOST_POINTS, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.shards import BUFFER_BYTES, Shards
+from ..data.shards import Shards, is_large_map
 from ..processes import Part, own_part
 from .rows import Rows, Scaling, checked_rows, mix
 
-__all__ = ["Stream", "checked_data", "is_large_map"]
+__all__ = ["Stream", "checked_data"]
 
 
 class Group(NamedTuple):
@@ -210,11 +210,6 @@ def _mover(device: torch.device) -> Callable[[Rows], Rows]:
         return moved
 
     return move
-
-
-def is_large_map(data: Any) -> bool:
-    """Whether this is a memory map too large for a buffer."""
-    return isinstance(data, np.memmap) and data.ndim > 1 and data.nbytes > BUFFER_BYTES
 
 
 def checked_data(data: Any, name: str) -> Rows | Stream:
