@@ -16,7 +16,7 @@ from ..data.split import TEST_FRACTION, VALIDATION_FRACTION, recorded_split
 from ..data.table_preparation import Preparation
 from ..data.table_read import TABLES
 from ..estimators.saved import value_of
-from ..files import UnreadableFile, read_json
+from ..files import read_json
 
 __all__ = [
     "READING",
@@ -195,7 +195,7 @@ _NOTE: dict[str, Any] = {
 }  # fmt: skip
 _KEYWORDS: dict[str, Any] = {
     "validation_fraction": float, "test_fraction": float, "seed": int | None, "binarise": int | None, "drop": list[str],
-    "size": list[int], "standardise": bool,
+    "size": list[int], "standardise": bool, "buffer_bytes": int,
     **dict.fromkeys(("label", "text", "missing", "fit", "colour", "bad"), str | None),
 }  # fmt: skip
 
@@ -208,14 +208,12 @@ def checked_note(note: Any, path: Path) -> dict[str, Any]:
     """
     value_of({"data": note}, "data", dict[str, Any], path)
     for name, hint in _NOTE.items():
-        if name in note:
+        if name in note or name == "source":
             value_of(note, name, hint, path)
     for part in ("keywords", "split"):
         for name, value in note.get(part, {}).items():
             if name in _KEYWORDS:
                 value_of({name: value}, name, _KEYWORDS[name], path)
-            elif part == "keywords":
-                raise UnreadableFile(f"Expected options of how data are read in {path}, got also {name!r}.")
     return note
 
 

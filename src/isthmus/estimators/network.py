@@ -26,7 +26,6 @@ from .base import random_generator
 from .blocks import hold_out, training_data
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
 from .own_network import OwnNetwork
-from .parameters import fits
 from .trained import BaseTrained
 
 __all__ = ["BaseAutoencoder"]
@@ -161,6 +160,8 @@ class BaseAutoencoder(BaseTrained):
     def _fit(self, X: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool) -> None:
         rows = self._begin_fit(X)
         weight = None if sample_weight is None else _checked_weight(sample_weight, rows)
+        if weight is not None and isinstance(rows, np.ndarray) and not weight.all():  # what does not count is not there
+            rows, weight = rows[weight > 0], weight[weight > 0]
         self.likelihood_ = choose_likelihood(self.likelihood, rows, self.real_likelihood)
         check_range(self.likelihood_, rows, self.pixels_)
         if self.binarisation == "dynamic" and self.likelihood_ != "bernoulli":
@@ -219,8 +220,8 @@ class BaseAutoencoder(BaseTrained):
         """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
         if self.random_state is None and resumed is not None and (found := checkpoints(Path(resumed))):
             seed = recorded_settings(found[-1]).get("seed")
-            if fits(seed, int):
-                return int(seed)
+            if isinstance(seed, int) and not isinstance(seed, bool):
+                return seed
         return from_first(int(random_generator(self.random_state).randint(2**31 - 1)))
 
     def _settings(self, seed: int) -> Settings:
@@ -252,13 +253,11 @@ class BaseAutoencoder(BaseTrained):
             return rows, None
         if isinstance(rows, Stream):
             return hold_out(rows, self.validation_fraction, seed)
-        counts = np.ones(len(rows.x), bool) if rows.weight is None else rows.weight.numpy() > 0
-        n = int(counts.sum())  # a row of weight 0 would tell nothing of the loss
+        n = rows.n_rows
         n_held_out = max(1, round(self.validation_fraction * n))
         if n_held_out >= n:
             raise ValueError(f"Expected more rows to hold some out for patience, got {n}; use validation=.")
-        drawn = np.random.RandomState(seed).permutation(np.flatnonzero(counts))
-        order = torch.from_numpy(np.concatenate([drawn, np.flatnonzero(~counts)]))
+        order = torch.from_numpy(np.random.RandomState(seed).permutation(n))
         return rows.take(order[n_held_out:]), rows.take(order[:n_held_out])
 
 
