@@ -12,7 +12,7 @@ from ..data.convert import convert_images, convert_table
 from ..data.table_read import TABLES
 from .data_options import READING, ReadingOptions, recorded_preparation
 from .main import UsageError
-from .options import parse, print_result, say
+from .terminal import parse, print_result, say
 
 __all__ = ["ConvertOptions", "run"]
 

@@ -11,7 +11,7 @@ import tyro
 from ..data import CATALOGUE, FILES, NamedSet, check, fetch, find
 from . import convert
 from .main import UsageError, did_you_mean
-from .options import parse, print_result
+from .terminal import parse, print_result
 
 __all__ = ["run"]
 

@@ -11,7 +11,7 @@ from ..estimators import PCA, VAE, Autoencoder
 from ..evaluation import Evaluation
 from ..files import FORMAT, write_json
 from .data_options import DataOptions
-from .options import parse, print_result, say
+from .terminal import parse, print_result, say
 from .train import train_model
 
 __all__ = ["DemoOptions", "run"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .options import RowsOptions, parse, print_result
+from .options import RowsOptions
 from .rows import row_blocks, write_rows
+from .terminal import parse, print_result
 
 __all__ = ["EncodeOptions", "run"]
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import tyro
 
 from .data_options import RunDataOptions
-from .options import load_run, parse, print_result, say
+from .options import load_run
+from .terminal import parse, print_result, say
 from .train import measure
 
 __all__ = ["EvaluateOptions", "run"]

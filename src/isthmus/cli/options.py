@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-import sys
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -24,12 +22,7 @@ __all__ = [
     "find_model",
     "load_run",
     "models",
-    "parse",
-    "print_result",
-    "say",
 ]
-
-Options = TypeVar("Options")
 
 
 def models() -> dict[str, type[LatentEstimator]]:
@@ -47,11 +40,6 @@ def find_model(name: str) -> type[LatentEstimator]:
     if name not in models():
         raise UsageError(f"unknown model {name!r}{did_you_mean(name, list(models()))}")
     return models()[name]
-
-
-def parse(options: type[Options], arguments: list[str], command: str) -> Options:
-    """Parse arguments into an options dataclass; exits with code 2 and a suggestion where they don't fit."""
-    return tyro.cli(options, args=arguments, prog=f"isthmus {command}", config=(tyro.conf.FlagCreatePairsOff,))
 
 
 def argument_help(kind: type) -> dict[str, str]:
@@ -123,16 +111,3 @@ def load_run(run: Path) -> LatentEstimator:
     if not run.exists():
         raise ValueError(f"Expected a run in {run}, got no such folder; isthmus train writes one.")
     return load(run)
-
-
-def say(text: str) -> None:
-    """Tell a person what is going on, on standard error: standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def print_result(result: dict[str, Any], as_json: bool, text: str = "") -> None:
-    """The result on standard output: JSON for machines, or the text (else line by line) for people."""
-    if as_json:
-        print(json.dumps(result, allow_nan=False))
-    else:
-        print(text or "\n".join(f"{name:<12} {value}" for name, value in result.items()))

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .data_options import own_units
-from .options import RowsOptions, parse, print_result
+from .options import RowsOptions
 from .rows import row_blocks, write_rows
+from .terminal import parse, print_result
 
 __all__ = ["ReconstructOptions", "run"]
 

@@ -11,8 +11,9 @@ import tyro
 from ..estimators import Autoencoder
 from .data_options import own_units, run_data
 from .main import UsageError
-from .options import load_run, parse, print_result, say
+from .options import load_run
 from .rows import write_rows
+from .terminal import parse, print_result, say
 
 __all__ = ["SampleOptions", "run"]
 

@@ -14,7 +14,8 @@ from ..files import FORMAT, read_json, write_json
 from ..training.folder import own_folder
 from .data_options import DataOptions, checked_note, noted_data
 from .main import UsageError
-from .options import estimator_options, find_model, models, parse, print_result, say
+from .options import estimator_options, find_model, models
+from .terminal import parse, print_result, say
 
 __all__ = ["TrainOptions", "measure", "run", "train_model"]
 
