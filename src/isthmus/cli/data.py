@@ -9,7 +9,6 @@ from typing import Any
 import tyro
 
 from ..data import CATALOGUE, FILES, NamedSet, check, fetch, find
-from . import convert
 from .main import UsageError, did_you_mean
 from .terminal import parse, print_result
 
@@ -64,9 +63,15 @@ class CheckOptions:
     """Print the result as JSON."""
 
 
+def _convert(arguments: list[str]) -> None:
+    from .convert import run  # it may read a run, and so takes torch's seconds
+
+    run(arguments)
+
+
 def run(arguments: list[str]) -> None:
     """Parse and do what is asked."""
-    actions = {"list": _list, "info": _info, "fetch": _fetch, "check": _check, "convert": convert.run}
+    actions = {"list": _list, "info": _info, "fetch": _fetch, "check": _check, "convert": _convert}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE.format(files=", ".join(FILES)), end="")
         if not arguments:
