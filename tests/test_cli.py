@@ -240,3 +240,12 @@ def test_ctrl_c_saves_says_how_to_resume_and_resumes(tmp_path):
     done = subprocess.run(again, capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert len(isthmus.load(out).history_) == 200
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "isthmus", "data", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")

@@ -65,6 +65,8 @@ def _run(command: str, arguments: list[str]) -> int:
         return _usage_error(str(error))
     except ArithmeticError as error:  # NonFiniteError, without importing torch for it
         return _failed(command, str(error), 3)
+    except BrokenPipeError:  # whoever reads the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed at the end
     except ConnectionError as error:  # LostProcess
         return _failed(command, str(error), 3)
     except (ValueError, TypeError, OSError, MemoryError) as error:
