@@ -68,14 +68,15 @@ def shown(ratios: Mapping[str, float], percent: bool = False) -> str:
 
 @cache
 def mnist() -> dict[str, np.ndarray]:
-    """MNIST's images, uint8: x_train (60000, 28, 28) and x_test; blurred noise where MNIST is not at hand."""
+    """MNIST's images, uint8: x_train (60000, 28, 28) and x_test; noise where MNIST is not at hand."""
     from isthmus.data import load_data
 
     try:
         data = load_data("mnist")
-        return {"x_train": data.x_train, "x_test": data.x_test}
-    except ValueError:
-        print("MNIST is not at hand (set ISTHMUS_DATA): random images stand in: same times, other bounds")
+        parts = [data.x_train] if data.x_valid is None else [data.x_train, data.x_valid]
+        return {"x_train": np.concatenate(parts), "x_test": data.x_test}
+    except ValueError as error:
+        print(f"Random images stand in for MNIST: same times, other bounds. {error}")
         generator = np.random.default_rng(SEED)
         noise = {"x_train": 60_000, "x_test": 10_000}
         return {name: generator.integers(0, 256, (n, 28, 28), dtype=np.uint8) for name, n in noise.items()}
