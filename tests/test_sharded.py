@@ -35,15 +35,11 @@ def assert_the_whole_model(folder: Path, n: int, whole) -> None:
             assert losses == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_sharded_model_is_that_of_one_process(tmp_path, whole):
-    finish(start("sharded", tmp_path, 2))
-    assert_the_whole_model(tmp_path, 2, whole)
-
-
-def test_a_sharded_run_resumes_in_another_number_of_processes(tmp_path, whole):
+@pytest.mark.parametrize("then", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_sharded_model_resumed_on_the_way_is_that_of_one_process(tmp_path, whole, then):
     finish(start("sharded", tmp_path, 2, BREAK_AT="2"))
-    finish(start("sharded", tmp_path, 3))
-    assert_the_whole_model(tmp_path, 3, whole)
+    finish(start("sharded", tmp_path, then))
+    assert_the_whole_model(tmp_path, then, whole)
     newest = checkpoints(tmp_path / "run-plain")[-1]
     with pytest.raises(UnreadableFile):  # its metadata is pickled: nothing but its own run reads it
         load(newest)
