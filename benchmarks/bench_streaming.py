@@ -125,7 +125,7 @@ def memory(size: Size) -> dict[str, Any]:
     return {"buffer_bytes": size.buffer, "files": files}
 
 
-FULL = Size(rounds=3, n_rows=60_000, megabytes=(100, 400, 1600), buffer=2**24)
+FULL = Size(rounds=3, n_rows=30_000, megabytes=(100, 400, 1600), buffer=2**24)
 TINY = Size(rounds=1, n_rows=2000, megabytes=(4,), buffer=2**20)
 
 if __name__ == "__main__":
