@@ -1,8 +1,8 @@
 """Reading data: named sets, files and what is in memory, checked at the border. Nothing here imports torch."""
 
 from .catalogue import CATALOGUE, NamedSet
-from .dataset import DataSet
 from .catalogue_files import cache_folder, check, fetch, find
+from .dataset import DataSet
 from .load import FILES, load_data
 from .shards import Shards
 from .split import split_data

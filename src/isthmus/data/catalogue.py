@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import named
-from .dataset import DataSet
 from .catalogue_download import PublishedFile
+from .dataset import DataSet
 
 __all__ = ["CATALOGUE", "NamedSet"]
 

@@ -120,7 +120,9 @@ def _open(part: Any, name: str) -> list[Source]:
             return [FileSource(path)]
         files = sorted(path.glob("*.npy"))
         if not files:
-            raise ValueError(f"Expected .npy files in {path}, got none; use np.save, or isthmus.data.convert.write_shards.")
+            raise ValueError(
+                f"Expected .npy files in {path}, got none; use np.save, or isthmus.data.convert.write_shards."
+            )
         return [FileSource(file) for file in files]
     if not all(hasattr(part, attribute) for attribute in ("shape", "dtype", "__getitem__")):
         raise TypeError(f"Expected a path or an array with shape, dtype and slices, got {type(part).__name__}.")
