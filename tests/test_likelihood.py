@@ -9,7 +9,7 @@ from torch.distributions import Bernoulli, Independent, MultivariateNormal, Unif
 
 from isthmus.distributions import Point, normal
 from isthmus.evaluation.chunks import evaluating, map_rows
-from isthmus.evaluation.likelihood import NoDensityError, _LeanBernoulli, bound, importance_log_likelihood
+from isthmus.evaluation.likelihood import NoDensityError, bound, importance_log_likelihood
 from isthmus.evaluation.noise import RowNoise, row_keys
 from isthmus.heads import BernoulliHead, GaussianHead
 from isthmus.model import Batch, Conditional, LatentVariableModel
@@ -296,33 +296,3 @@ def test_rows_come_in_chunks_of_one_size():
     assert torch.allclose(weight.grad, 2 * x.sum(0))
     with pytest.raises(ValueError, match="rows"):
         map_rows(double, x, x[:3])
-
-
-@pytest.mark.parametrize("n_features", [1, 12, 112, 113, 784])
-def test_the_quick_bernoulli_is_torch_s(n_features: int):
-    logits = 20 * torch.randn(50, 3, n_features)
-    logits[0], logits[1], logits[2] = 80.0, -80.0, 0.0
-    grey = torch.rand(3, n_features).round(decimals=1)
-    exact = Independent(Bernoulli(logits=logits.double(), validate_args=False), 1).log_prob(grey.double())
-    torch.testing.assert_close(_LeanBernoulli(logits).log_prob(grey).double(), exact, rtol=1e-6, atol=1e-4)
-
-
-def test_half_precision_is_close_to_double():
-    """Same noise in all: what differs is the networks' rounding, and half precision is not just asked for."""
-    encoder = Conditional(nn.Sequential(nn.Linear(64, 32), nn.Tanh()), GaussianHead(32, 4))
-    decoder = Conditional(nn.Sequential(nn.Linear(4, 32), nn.Tanh()), BernoulliHead(32, 64))
-    model, x = LatentVariableModel(encoder, decoder, StandardNormal(4)), torch.rand(20, 64).round()
-    quick = {
-        precision: importance_log_likelihood(model, x, 500, precision=precision).log_likelihood
-        for precision in ("fp32", "bf16")
-    }
-    exact = importance_log_likelihood(model.double(), x.double(), 500).log_likelihood
-    error = {precision: (estimate - exact).abs() for precision, estimate in quick.items()}
-    assert error["fp32"].max() < 1e-4
-    assert 1e-4 < error["bf16"].max() < 0.1
-    assert (quick["bf16"] - exact).mean().abs() < 0.02
-
-
-def test_an_unknown_precision_is_refused(x: Tensor):
-    with pytest.raises(ValueError, match="Expected precision 'fp32' or 'bf16', got 'half'"):
-        importance_log_likelihood(linear_gaussian(), x, precision="half")  # type: ignore[arg-type]

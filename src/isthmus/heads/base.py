@@ -66,7 +66,8 @@ class Head(nn.Module):
 
     def project_to_parameters(self, features: Tensor) -> tuple[Tensor, ...]:
         """Each parameter of the distribution, (..., n_outputs), in float32 or float64."""
-        return at_least_float32(self.project(features)).chunk(self.n_parameters, dim=-1)
+        numbers = at_least_float32(self.project(features))
+        return (numbers,) if self.n_parameters == 1 else numbers.chunk(self.n_parameters, dim=-1)
 
     def forward(self, features: Tensor) -> Distribution:
         """The distribution."""

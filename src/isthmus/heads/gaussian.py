@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal
 
-from ..distributions import at_least_float32, normal
+from ..distributions import FixedScaleNormal, at_least_float32, normal
 from .base import LOG_SCALE_FLOOR, Head, Projection, bounded_log_scale
 
 __all__ = ["FixedGaussianHead", "FullGaussianHead", "GaussianHead", "LearnedGaussianHead"]
@@ -120,7 +120,7 @@ class FixedGaussianHead(Head):
     def forward(self, features: Tensor) -> Independent:
         """The distribution of the outputs."""
         (loc,) = self.project_to_parameters(features)
-        return normal(loc, loc.new_full((), self.scale))
+        return FixedScaleNormal(loc, self.scale)
 
 
 class LearnedGaussianHead(Head):

@@ -6,9 +6,10 @@ Python. Here `torch.autograd.grad` is traced with the forward pass, and the grap
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -87,8 +88,11 @@ class Step:
 
     def __call__(self, rows: Rows, number: int, learning_rate: float, part: Part | None = None) -> Tensor:
         """Train on this process's part of a batch; returns the statistics named in `names`, on the device."""
-        with part_of_batch(part or own_part(len(rows.x))):
+        if n_processes() == 1:
             statistics, failed, gradients = self._run(rows, number)
+        else:
+            with part_of_batch(part or own_part(len(rows.x))):
+                statistics, failed, gradients = self._run(rows, number)
         self.failed.copy_(failed)
         self.adam.update(gradients, learning_rate, self.failed)
         return statistics
@@ -129,7 +133,8 @@ class Step:
         return torch.stack(means), gradients
 
     def _forward(self, rows: Rows, number: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        with torch.autocast(rows.x.device.type, torch.bfloat16, enabled=self.bf16):
+        # To enter it and do nothing would take a twentieth of a small step.
+        with torch.autocast(rows.x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             batch = rows.batch(self.scaling, self.dtype, number)
             loss = self.objective(self.model, batch)
         return loss.total(batch.weight), dict(loss.terms)
@@ -161,7 +166,7 @@ class Step:
         if self.clip_norm is not None:
             factor = (self.clip_norm / (norm + 1e-12)).clamp(max=1.0)
             gradients = tuple(gradient * factor for gradient in gradients)
-        failed = torch.maximum(failed, 1.0 - torch.isfinite(statistics[0] + norm).float())
+        failed = torch.maximum(failed, _not_finite(statistics[0] + norm))
         for buffer, old in zip(self._buffers, before, strict=True):
             buffer.copy_(torch.where(failed > 0, old, buffer))
         return torch.cat([statistics, norm.reshape(1)]), failed, gradients
@@ -238,7 +243,9 @@ class Step:
             gradients = self._gradients(total)
         parts = {f"term {name!r}": term for name, term in terms.items()} | {"the loss": total}
         parts |= {f"the gradient of {name}": g for name, g in zip(self.parameter_names, gradients, strict=True)}
-        bad = next((name for name, part in parts.items() if not part.isfinite().all()), "the norm of the gradient")
+        # In several processes, each of which has a part of the rows, all say the same.
+        found = add_up(torch.stack([1.0 - part.isfinite().all().float() for part in parts.values()])).tolist()
+        bad = next((name for name, n in zip(parts, found, strict=True) if n), "the norm of the gradient")
         return NonFiniteError(
             f"Expected a finite loss and gradient, got a non-finite value in {bad} at step {number}; the model "
             "holds its last good weights, from before that step. Try a smaller learning_rate, clip_norm, or other data."
@@ -258,6 +265,13 @@ def seed_noise(seed: int, number: int, device: torch.device) -> None:
         torch.cuda.default_generators[device.index or 0].manual_seed(value)
     elif device.type == "mps":
         torch.mps.manual_seed(value)
+
+
+def _not_finite(number: Tensor) -> Tensor:
+    """1 where a 0-d tensor is NaN or infinite, else 0."""
+    if number.device.type != "cpu" or torch.compiler.is_compiling():
+        return 1.0 - torch.isfinite(number).float()
+    return torch.tensor(float(not math.isfinite(number)))  # a fifth of the time of four operations
 
 
 def _norm(gradients: Sequence[Tensor]) -> Tensor:
