@@ -79,7 +79,8 @@ class Trace(NamedTuple):
     @property
     def distortion(self) -> Tensor:
         """Estimate of -E_q[log p(x|z)], (B,)."""
-        return -self.log_likelihood.mean(0)
+        log_likelihood = self.log_likelihood
+        return -(log_likelihood[0] if len(log_likelihood) == 1 else log_likelihood.mean(0))  # a mean of one costs time
 
     @property
     def log_weights(self) -> Tensor:
