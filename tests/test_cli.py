@@ -17,6 +17,7 @@ import isthmus
 import isthmus.data
 from isthmus.cli.main import COMMANDS, main
 from isthmus.cli.options import argument_help, estimator_options, models
+from isthmus.files import reading_only
 
 SMALL = ["--max-epochs", "2", "--hidden", "16", "--n-components", "2"]
 
@@ -206,6 +207,19 @@ def test_a_replaced_run_leaves_nothing_of_the_old_one(tmp_path, capsys):
     assert run("train", "autoencoder", "--overwrite", "--out", out, "--no-report", *wrong) == 3
     assert run("evaluate", out) == 1
     assert "--resume" in capsys.readouterr().err
+
+
+def test_whether_a_folder_holds_a_run_is_what_the_first_of_several_processes_saw(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text("{}")  # as the first process may write before others look
+    monkeypatch.setattr("isthmus.cli.train.from_first", lambda seen: not seen)
+    assert run("train", "pca", "--out", tmp_path, "--no-report") == 0
+
+
+def test_processes_that_do_not_write_leave_a_run_alone(tmp_path):
+    (tmp_path / "measures.json").write_text("another run's")
+    with reading_only():
+        assert run("train", "pca", "--overwrite", "--out", tmp_path, "--no-report") == 0
+    assert (tmp_path / "measures.json").read_text() == "another run's"
 
 
 def test_a_missing_run_and_a_wrong_ending_are_said(tmp_path, trained, capsys):

@@ -10,7 +10,8 @@ from typing import Any
 from ..data import DataSet
 from ..estimators import BaseAutoencoder, LatentEstimator
 from ..evaluation import Evaluation, evaluate
-from ..files import FORMAT, read_json, write_json
+from ..files import FORMAT, read_json, remove, write_json
+from ..processes import from_first
 from ..training.folder import own_folder
 from .data_options import DataOptions, checked_note, noted_data
 from .main import UsageError
@@ -75,7 +76,8 @@ def run(arguments: list[str]) -> None:
         changed = {name: value for name, value in parameters.items() if value != getattr(kind(), name)}
         _resume(out, options, kind, changed)
         return
-    if (out / "config.json").exists() and not options.overwrite:
+    # The first process looks for all of several: it may write that file before another one comes here.
+    if from_first((out / "config.json").exists()) and not options.overwrite:
         raise UsageError(f"{out} holds a run already; use --resume to go on with it, --overwrite, or another --out")
     if issubclass(kind, BaseAutoencoder):
         parameters["verbose"] = True
@@ -148,7 +150,7 @@ def _train_model(
 ) -> Evaluation:
     if not resume:
         for stale in ("model.safetensors", "measures.json", "report.html"):  # of a run that this one replaces
-            (out / stale).unlink(missing_ok=True)
+            remove(out / stale)
     write_json(
         out / "config.json", estimator.configuration() | {"data": note}
     )  # before anything, so that it can resume
