@@ -124,8 +124,23 @@ def test_a_lost_process_ends_the_run_with_a_message(tmp_path, undisturbed, lost,
     texts = outputs(processes)
     assert "LostProcess: Lost another process of this run" in texts[1 - lost], texts
     assert "To go on, in any number of processes: fit(" in texts[1 - lost]
+    assert ("and saved." if lost else "and had saved that of step") in texts[1 - lost]  # the first process writes
     assert processes[1 - lost].returncode == 1
     assert_goes_on(tmp_path, then, undisturbed)
+
+
+def test_a_lost_process_ends_a_sharded_run_with_a_message(tmp_path):
+    processes = start("long", tmp_path, 2, PAUSE="0.005", SHARDED="yes")
+    reached(tmp_path, 5, processes)
+    processes[1].send_signal(signal.SIGKILL)
+    texts = outputs(processes)
+    assert "LostProcess: Lost another process of this run" in texts[0], texts
+    assert "To go on, in any number of processes: fit(" in texts[0]
+
+
+def test_all_processes_name_the_same_cause(tmp_path):
+    texts = outputs(start("diverging", tmp_path, 2))
+    assert all("got a non-finite value in the gradient of encoder" in text for text in texts), texts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])

@@ -31,6 +31,7 @@ __all__ = [
     "from_first",
     "is_first",
     "joined",
+    "lost_in_words",
     "n_processes",
     "own_part",
     "part_of_batch",
@@ -45,12 +46,20 @@ class LostProcess(ConnectionError):
 
 
 class Part(NamedTuple):
-    """The rows start, ..., stop - 1 of a batch of total rows, cut into n_parts: those of this process."""
+    """The rows start, ..., stop - 1 of a batch of total rows, cut into n_parts: those of this process.
+
+    Attributes:
+        start, stop: the rows.
+        total: rows of the batch, in all processes.
+        n_parts: number of processes.
+        n_copies: how many of them have these same rows, and so count them for as many times less.
+    """
 
     start: int
     stop: int
     total: int
     n_parts: int = 1
+    n_copies: int = 1
 
     @property
     def rows(self) -> slice:
@@ -86,7 +95,7 @@ def joined() -> Iterator[None]:
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         torch.cuda.set_device(device)
-    with _words():
+    with lost_in_words():
         dist.init_process_group("cpu:gloo,cuda:nccl" if device else "gloo")
     try:
         with _one_writer():
@@ -120,8 +129,13 @@ def is_first() -> bool:
 
 
 def own_part(total: int) -> Part:
-    """The part of so many rows that is this process's: parts are contiguous, and differ by one row at most."""
+    """The part of so many rows that is this process's: parts are contiguous, and differ by one row at most.
+
+    With fewer rows than processes each has all of them: what a network does with no row is not always known.
+    """
     size, number = n_processes(), rank()
+    if total < size:
+        return Part(0, total, total, size, size)
     return Part(total * number // size, total * (number + 1) // size, total, size)
 
 
@@ -173,7 +187,7 @@ def batch_mean(values: Tensor) -> Tensor:
     if _part is None:
         return values.mean(0)
     n_sums += 1
-    return _Sum.apply(values.sum(0)) / _part.total
+    return _Sum.apply(values.sum(0)) / (_part.total * _part.n_copies)
 
 
 n_sums = 0
@@ -202,7 +216,7 @@ def add_up(values: Tensor) -> Tensor:
         LostProcess: not all of them are there any more.
     """
     if n_processes() > 1:
-        with _words():
+        with lost_in_words():
             dist.all_reduce(values)
     return values
 
@@ -210,7 +224,7 @@ def add_up(values: Tensor) -> Tensor:
 def send_first(values: Tensor) -> Tensor:
     """The first process's values in all of them, in place."""
     if n_processes() > 1:
-        with _words():
+        with lost_in_words():
             dist.broadcast(values, 0)
     return values
 
@@ -244,9 +258,12 @@ def agreed(value: Any, what: str) -> None:
 
 
 @contextmanager
-def _words() -> Iterator[None]:
-    """What torch.distributed says of a connection that broke, in words that say what happened."""
+def lost_in_words() -> Iterator[None]:
+    """What torch says of a connection that broke, as an error that says what happened; other errors pass."""
     try:
         yield
     except RuntimeError as error:
-        raise LostProcess(f"Lost another process of this run: {str(error).strip().splitlines()[0]}") from error
+        text = str(error).strip()
+        if not dist.is_available() or not (isinstance(error, dist.DistError) or "gloo" in text.lower()):
+            raise
+        raise LostProcess(f"Lost another process of this run: {text.splitlines()[0]}") from error

@@ -46,7 +46,7 @@ def share_of_mean(term: Tensor, weight: Tensor | None) -> Tensor:
     if term.dim() == 0:
         return term if part is None else term / part.n_parts
     weighted = term if weight is None else term * weight
-    return weighted.mean() if part is None else weighted.sum() / part.total
+    return weighted.mean() if part is None else weighted.sum() / (part.total * part.n_copies)
 
 
 class Penalty(Protocol):

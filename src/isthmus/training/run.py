@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..files import write_text
-from ..processes import LostProcess, Part, add_up, is_first, n_processes, own_part, part_of_batch
+from ..processes import LostProcess, Part, add_up, is_first, lost_in_words, n_processes, own_part, part_of_batch
 from .checkpoint import State, save_checkpoint
 from .clock import Clock, rows_per_second
 from .interrupts import Interrupted
@@ -82,7 +82,15 @@ class Run:
         Raises:
             NonFiniteError: after the model was put back and saved.
             Interrupted: after the step was finished and saved.
+            LostProcess: after the last whole step was saved, if this is the process that writes.
         """
+        try:
+            with lost_in_words():  # the messages of a sharded model are not ours
+                self._train(interrupted, shown)
+        except LostProcess as error:
+            raise LostProcess(f"{error} {self._how_to_resume('This run ended')}") from error
+
+    def _train(self, interrupted: Callable[[], bool], shown: Progress) -> None:
         while not self.finished:
             epoch, position = divmod(self.state.step, self.per_epoch)
             epoch_began, done = self.clock(), 0
@@ -120,10 +128,10 @@ class Run:
         rate = settings.learning_rate * settings.schedule(state.step, self.total)
         try:
             statistics = self.step(batch, state.step, rate, part)
-        except LostProcess as error:
-            if not settings.sharded:  # else each has but a part of the model
+        except LostProcess:
+            if is_first() and not settings.sharded:  # of a sharded model each has but a part
                 self.save()
-            raise LostProcess(f"{error} {self._how_to_resume('This run ended')}") from error
+            raise
         if state.step % self.check_every == 0:
             self._check_failure()
         if state.sums is None:
