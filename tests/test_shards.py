@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from isthmus.data import Shards, load_data, split_data
 from isthmus.data.convert import write_shards
@@ -108,6 +109,11 @@ def test_a_map_to_which_its_owner_wrote_is_read_as_it_is(tmp_path):
 def test_what_are_no_rows_is_refused(parts, words):
     with pytest.raises(ValueError, match=words):
         Shards(parts)
+
+
+def test_arrays_of_other_libraries_are_refused_where_numpy_does_not_know_their_numbers():
+    with pytest.raises(TypeError, match="use its method numpy"):
+        Shards(torch.zeros(3, 2))
 
 
 @pytest.mark.parametrize("parts", [5, None, {"x": 1}, [3]])
@@ -240,7 +246,7 @@ def test_rows_in_memory_may_be_shards():
 
 
 def test_rows_that_come_block_by_block_are_written_whole_or_not_at_all(tmp_path):
-    write_shards((ROWS[i : i + 100] for i in range(0, 1003, 100)), tmp_path / "rows", np.arange(1003))
+    write_shards((ROWS[i : i + 100] for i in range(0, 1003, 100)), tmp_path / "rows", list(range(1003)))
     data = load_data(tmp_path / "rows", buffer_bytes=2**14, seed=None)
     np.testing.assert_array_equal(np.asarray(data.x_train), ROWS)
     np.testing.assert_array_equal(data.y_train, np.arange(1003))

@@ -262,3 +262,9 @@ except ValueError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "got none; install it with: pip install 'isthmus[tables]'" in done.stdout
+
+
+def test_durations_are_text_that_can_be_left_out():
+    frame = pl.DataFrame({"d": pl.Series([1, 2], dtype=pl.Duration("ms")), "x": [1.0, 2.0]})
+    assert same(load_data(frame, text="drop", seed=None).x_train, [[1], [2]])
+    assert load_data(frame, text="one-hot", seed=None).x_train.shape == (2, 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..files import FORMAT, TEMPORARY, write_bytes, write_json
 from .images import Bad, ImageFolder
@@ -141,13 +142,13 @@ def convert_images(
         return writer.finish(y, {"description": images.description(), "preparation": images.record()})
 
 
-def write_shards(blocks: Iterable[np.ndarray], out: str | Path, labels: np.ndarray | None = None) -> dict[str, Any]:
+def write_shards(blocks: Iterable[np.ndarray], out: str | Path, labels: ArrayLike | None = None) -> dict[str, Any]:
     """Write rows that come some at a time as a folder of .npy files, for `load_data` and `Shards`.
 
     Args:
         blocks: arrays (k, d), (k, h, w) or (k, c, h, w) of one dtype and shape but for k.
         out: folder to write, whole or not at all; it must not be there yet.
-        labels: of all rows, (n,).
+        labels: of all rows, (n,), an array or a list.
 
     Returns:
         What `conversion.json` says: rows, shape of one, dtype.
@@ -169,7 +170,8 @@ def write_shards(blocks: Iterable[np.ndarray], out: str | Path, labels: np.ndarr
         for block in blocks:
             writer.add(check_examples(np.asarray(block), f"the rows for {out}"))
             n_rows += len(block)
-        return writer.finish(check_labels(labels, n_rows, str(out)) if n_rows else None, {})
+        y = None if labels is None or not n_rows else check_labels(np.asarray(labels), n_rows, str(out))
+        return writer.finish(y, {})
 
 
 class _Writer:

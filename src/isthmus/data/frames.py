@@ -88,7 +88,8 @@ def _polars_column(series: Any) -> np.ndarray | str:
         return series.cast(pl.Float64).to_numpy()
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return str(kind)
-    return _text_or(column_of(series.cast(pl.String).to_list()), kind)
+    cells = series.to_list() if kind == pl.Duration else series.cast(pl.String).to_list()
+    return _text_or(column_of(cells), kind)
 
 
 def _text_or(column: np.ndarray | str, kind: Any) -> np.ndarray | str:

@@ -17,6 +17,8 @@ from .dataset import DataSet, make_data_set
 from .frames import is_frame
 from .shards import Shards, is_large_map, is_shard_folder
 from .split import TEST_FRACTION, VALIDATION_FRACTION, random_split, split_data
+from .table import column_of
+from .table_preparation import label_values
 from .validation import check_labels
 
 __all__ = ["FILES", "load_data"]
@@ -148,7 +150,7 @@ def _call(reader: Callable[..., DataSet], what: str, options: dict[str, Any], *g
 def _in_memory(source: Any, options: dict[str, Any], known: dict[str, Any]) -> DataSet:
     labels = None
     if isinstance(source, tuple) and len(source) == 2:
-        source, labels = source[0], _array(source[1])
+        source, labels = source[0], _labels(source[1])
     if is_frame(source):
         if labels is not None and "label" in options:
             raise ValueError("Expected labels apart or in a column, got both; leave one of them out.")
@@ -165,6 +167,15 @@ def _in_memory(source: Any, options: dict[str, Any], known: dict[str, Any]) -> D
     return make_data_set("data", (rows, labels), description="From memory")
 
 
+def _labels(values: Any) -> np.ndarray:
+    """Labels as an array; a series of text holds Python objects."""
+    labels = _array(values)
+    if labels.dtype.kind == "O" and labels.ndim == 1:
+        column = column_of(labels.tolist())
+        return label_values(column, "the labels") if isinstance(column, np.ndarray) else labels
+    return labels
+
+
 def _array(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):  # a torch tensor, without importing torch for it
         values = values.detach().cpu()
@@ -173,6 +184,10 @@ def _array(values: Any) -> np.ndarray:
         raise TypeError(
             f"Expected a name, a path, an array, a frame, a tensor, or a pair of examples and labels, got "
             f"{type(values).__name__}."
+        )
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(
+            "Expected a value in every place of an array, got masked ones; use its method filled, or drop those rows."
         )
     try:
         return np.asarray(values)

@@ -82,7 +82,11 @@ class ArraySource:
 
     def __init__(self, array: Any, name: str) -> None:
         self.array, self.name = array, name
-        self.shape, self.dtype = tuple(int(size) for size in array.shape), np.dtype(array.dtype)
+        self.shape = tuple(int(size) for size in array.shape)
+        try:
+            self.dtype = np.dtype(array.dtype)
+        except TypeError as error:
+            raise TypeError(f"Expected a dtype of NumPy in {name}, got {array.dtype}; use its method numpy.") from error
         self._map = _shared_map(array)
 
     def fill(self, jobs: Iterable[Job]) -> None:

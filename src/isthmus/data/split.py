@@ -86,7 +86,7 @@ def random_split(
     n: int, seed: int, name: str, validation_fraction: float = 0.0, test_fraction: float = TEST_FRACTION
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row numbers for training, validation and testing, a pure function of the number of rows and the arguments."""
-    if n < 2:
+    if n < 2 and (validation_fraction or test_fraction):
         raise ValueError(f"Expected at least 2 examples in {name} to split, got {n}.")
     order = np.random.default_rng(seed).permutation(n)
     n_test = _share(n, test_fraction)
