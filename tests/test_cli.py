@@ -196,6 +196,7 @@ def test_a_resumed_run_keeps_what_it_is(tmp_path, capsys):
         assert run("train", *wrong, "--resume", "--out", out, "--no-report") == 2
     assert run("train", "vae", "--max-epochs", "4", "--resume", "--out", out, "--no-report") == 0
     assert len(isthmus.load(out).history_) == 4
+    assert run("train", "--resume", "--out", out, "--binarisation", "dynamic") == 2
     assert run("train", "--resume", "--out", tmp_path / "nothing") == 1
     assert "without --resume" in capsys.readouterr().err
 
@@ -220,6 +221,13 @@ def test_processes_that_do_not_write_leave_a_run_alone(tmp_path):
     with reading_only():
         assert run("train", "pca", "--overwrite", "--out", tmp_path, "--no-report") == 0
     assert (tmp_path / "measures.json").read_text() == "another run's"
+
+
+def test_a_part_without_rows_is_said(tmp_path, capsys):
+    assert run("train", "pca", "--test-fraction", "0", "--out", tmp_path, "--no-report") == 0
+    for command in (["evaluate", tmp_path], ["encode", tmp_path, "--part", "test"]):
+        assert run(*command) == 1
+        assert "got none; use --part train or --part validation, or --data" in capsys.readouterr().err
 
 
 def test_a_missing_run_and_a_wrong_ending_are_said(tmp_path, trained, capsys):

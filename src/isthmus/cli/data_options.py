@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..data import DataSet, load_data
+from ..data.dataset import Labelled
 from ..data.shards import BUFFER_BYTES, is_shard_folder
 from ..data.split import TEST_FRACTION, VALIDATION_FRACTION, recorded_split
 from ..data.table_preparation import Preparation
@@ -25,6 +26,7 @@ __all__ = [
     "RunDataOptions",
     "checked_note",
     "data_note",
+    "filled_part",
     "noted_data",
     "own_units",
     "recorded_preparation",
@@ -135,6 +137,19 @@ def noted_data(note: dict[str, Any], *, split: bool = True) -> DataSet:
     """The data of a run again, read as before."""
     keywords = _keywords(note) | recorded_split(note.get("split", {})) | _preparation(note, note["source"])
     return load_data(note["source"], **(keywords if split else {**keywords, "seed": None}))
+
+
+def filled_part(data: DataSet, name: str) -> Labelled:
+    """A part of the data.
+
+    Raises:
+        ValueError: there are no rows in it.
+    """
+    part = data.part(name)
+    if not len(part[0]):
+        filled = [f"--part {other}" for other in ("train", "validation", "test") if len(data.part(other)[0])]
+        raise ValueError(f"Expected {name} rows in {data.name}, got none; use {' or '.join(filled)}, or --data.")
+    return part
 
 
 def _keywords(note: dict[str, Any]) -> dict[str, Any]:

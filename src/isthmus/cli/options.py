@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..estimators import LatentEstimator, load
-from .data_options import RunDataOptions
+from .data_options import RunDataOptions, filled_part
 from .main import UsageError, did_you_mean
 
 __all__ = [
@@ -90,7 +90,7 @@ class RowsOptions(RunDataOptions):
     def load(self) -> tuple[LatentEstimator, Any]:
         """The run's model, and the rows that were asked for."""
         data = self.load_data(self.run, split=self.part != "all")
-        return load_run(self.run), data.part(self.part)[0]
+        return load_run(self.run), filled_part(data, self.part)[0]
 
 
 def load_run(run: Path) -> LatentEstimator:

@@ -13,7 +13,7 @@ from ..evaluation import Evaluation, evaluate
 from ..files import FORMAT, read_json, remove, write_json
 from ..processes import from_first
 from ..training.folder import own_folder
-from .data_options import DataOptions, checked_note, noted_data
+from .data_options import DataOptions, checked_note, filled_part, noted_data
 from .main import UsageError
 from .options import estimator_options, find_model, models
 from .terminal import parse, print_result, say
@@ -109,6 +109,8 @@ def _resume(
         elif value != getattr(estimator, name):
             option = name.replace("_", "-")
             raise UsageError(f"a resumed run keeps its --{option} {getattr(estimator, name)}; leave --{option} out")
+    if options.binarisation == "dynamic" and getattr(estimator, "binarisation", "none") != "dynamic":
+        raise UsageError("a resumed run keeps its data as they were read; leave --binarisation out")
     if options.data != TrainOptions.data and options.data != note["source"]:
         raise UsageError(f"a resumed run keeps its data, {note['source']}; leave --data out")
     for name, value in options.keywords().items():
@@ -172,7 +174,7 @@ def _train_model(
 
 def measure(estimator: LatentEstimator, data: DataSet, part: str, n_importance_samples: int = 0) -> Evaluation:
     """All measures on a part of the data; probes learn from the training rows, where those have labels."""
-    X, y = data.part(part)
+    X, y = filled_part(data, part)
     labelled = y is not None and data.y_train is not None
     train: dict[str, Any] = {"X_train": data.x_train, "y_train": data.y_train} if labelled else {}
     return evaluate(estimator, X, y, n_importance_samples=n_importance_samples, binarisation=data.binarisation, **train)
