@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from isthmus import load
 from isthmus.files import UnreadableFile, read_tensors
 from isthmus.training.checkpoint import checkpoints
-from processes_starting import finish, needs_gloo, start
+from processes_starting import finish, needs_gloo, outputs, start
 from training_cases import short_run
 
 pytestmark = needs_gloo
@@ -45,6 +46,22 @@ def test_a_sharded_model_resumed_on_the_way_is_that_of_one_process(tmp_path, who
         load(newest)
     with pytest.raises(UnreadableFile, match="resume with sharded=True"):
         short_run(tmp_path / "run-plain")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files there")
+def test_a_full_disk_of_one_process_is_said_by_all_and_leaves_nothing(tmp_path):
+    texts = outputs(start("full", tmp_path, 2))
+    assert all("OSError" in text and "make room and go on" in text for text in texts), texts
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def test_what_a_killed_run_left_of_a_checkpoint_is_removed(tmp_path):
+    short_run(tmp_path)
+    rest = tmp_path / "checkpoints" / "step-000000001.sharded"
+    rest.mkdir()
+    (rest / "__0_0.distcp").write_bytes(b"some shards")
+    short_run(tmp_path)
+    assert not rest.exists()
 
 
 def test_sharding_needs_several_processes():

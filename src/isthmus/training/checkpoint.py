@@ -28,6 +28,7 @@ __all__ = [
     "load_checkpoint",
     "recorded_settings",
     "remove_checkpoints",
+    "remove_unfinished",
     "save_checkpoint",
 ]
 
@@ -72,7 +73,15 @@ def remove_checkpoints(folder: Path) -> None:
     """Remove those of an earlier run, and nothing else that may lie there."""
     for path in checkpoints(folder):
         _remove(path)
+    remove_unfinished(folder)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a run that was killed left of a checkpoint. Nobody else may be writing into the folder."""
     remove_temporaries(folder / "checkpoints")
+    for path in (folder / "checkpoints").glob("step-*.sharded"):
+        if not (path / SHARDED_STATE).is_file():
+            remove(path)
 
 
 def identity(step: Step, settings: Settings, data: str, validation: str | None) -> dict[str, Any]:

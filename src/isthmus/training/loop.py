@@ -17,7 +17,7 @@ from ..files import remove, remove_temporaries
 from ..model import LatentVariableModel
 from ..objectives import Objective
 from ..processes import agreed, is_first, joined, n_processes, send_first, wait_for_all
-from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_checkpoints
+from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_checkpoints, remove_unfinished
 from .folder import own_folder
 from .interrupts import interrupts
 from .memory import check_device, keep_freed_memory
@@ -203,7 +203,7 @@ def _start(folder: Path | None, resume: bool, step: Step, settings: Settings, ma
     found = checkpoints(folder) if resume else []
     agreed([path.name for path in found], f"checkpoints in {folder}, which all must see,")
     if found:
-        remove_temporaries(folder / "checkpoints")
+        remove_unfinished(folder)
         return load_checkpoint(found[-1], step, made_of)
     remove_checkpoints(folder)  # of an earlier run in this folder
     remove(folder / "metrics.jsonl")

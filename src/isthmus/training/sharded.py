@@ -21,7 +21,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from ..files import FORMAT, UnreadableFile, read_json, write_json
+from ..files import FORMAT, UnreadableFile, explained, read_json, write_json
 from ..model import LatentVariableModel
 from ..processes import add_up, is_first, n_processes, wait_for_all
 from .checkpoint import SHARDED_STATE
@@ -87,16 +87,25 @@ class ShardedStep(Step):
     # --- checkpoints ------------------------------------------------------------------------
 
     def write(self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-        """Write a checkpoint's folder: shards first, then what says that it is whole."""
+        """Write a checkpoint's folder: shards first, then what says that it is whole.
+
+        Raises:
+            OSError: in all processes, where one of them could not write its shards.
+        """
         if is_first():
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(parents=True)
         wait_for_all()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own deprecations
-            distributed_checkpoint.save(
-                {name: self._cut(name, tensor) for name, tensor in tensors.items()}, checkpoint_id=path
-            )
+        whole = {name: self._cut(name, tensor) for name, tensor in tensors.items()}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's own deprecations
+                distributed_checkpoint.save(whole, checkpoint_id=path)
+        except distributed_checkpoint.CheckpointException as error:  # no Exception: nobody else would catch it
+            if is_first():
+                shutil.rmtree(path, ignore_errors=True)
+            cause = next(iter(error.failures.values()))[0]
+            raise (explained(cause, path) if isinstance(cause, OSError) else cause) from error
         write_json(path / SHARDED_STATE, {"format": FORMAT, **metadata, "tensors": list(tensors)})
         wait_for_all()
 
