@@ -27,6 +27,19 @@ def test_masked_numbers_are_not_read():
         load_data(np.ma.masked_array(np.eye(4), np.eye(4) > 0))
 
 
+@pytest.mark.parametrize("wrong", [-1, 1.5, True, "0"])
+def test_seeds_are_whole_numbers(wrong):
+    for name in ("seed", "binarise"):
+        with pytest.raises(ValueError, match=f"Expected {name} as a whole number from 0 on, or None, got"):
+            load_data(np.eye(4), **{name: wrong})
+    assert load_data(np.eye(4), seed=np.int64(3)).split["seed"] == 3
+
+
+def test_parts_have_names():
+    with pytest.raises(ValueError, match="train, validation, test and all, got 'tset'"):
+        load_data(np.eye(4)).part("tset")
+
+
 def test_one_row_is_data_where_nothing_is_split_off(tmp_path):
     (tmp_path / "one.csv").write_text("a,b\n1,2\n")
     assert load_data(tmp_path / "one.csv", validation_fraction=0, test_fraction=0).x_train.tolist() == [[1.0, 2.0]]

@@ -9,7 +9,7 @@ import torch
 from isthmus.data import Shards, load_data, split_data
 from isthmus.data.convert import write_shards
 from isthmus.data.dataset import make_data_set
-from isthmus.files import write_json
+from isthmus.files import reading_only, write_json
 
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(1003, 3, 4)).astype(np.float32)
@@ -109,6 +109,16 @@ def test_a_map_to_which_its_owner_wrote_is_read_as_it_is(tmp_path):
 def test_what_are_no_rows_is_refused(parts, words):
     with pytest.raises(ValueError, match=words):
         Shards(parts)
+
+
+def test_of_several_processes_one_writes_shards(tmp_path):
+    with reading_only():
+        assert write_shards([ROWS], tmp_path / "rows")["rows"] == 1003
+    assert list(tmp_path.iterdir()) == []
+    write_shards([ROWS], tmp_path / "rows")
+    with reading_only():  # slower than the one that writes
+        write_shards([ROWS], tmp_path / "rows")
+    assert len(load_data(tmp_path / "rows", seed=None).x_train) == 1003
 
 
 def test_arrays_of_other_libraries_are_refused_where_numpy_does_not_know_their_numbers():

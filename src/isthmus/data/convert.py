@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..files import FORMAT, TEMPORARY, write_bytes, write_json
+from ..files import FORMAT, TEMPORARY, may_write, write_bytes, write_json
 from .images import Bad, ImageFolder
 from .images_decode import Colour, Fit
 from .table import Table, is_text, joined, text_column
@@ -175,10 +175,14 @@ def write_shards(blocks: Iterable[np.ndarray], out: str | Path, labels: ArrayLik
 
 
 class _Writer:
-    """Rows into files of some size, in a folder that appears when all are there."""
+    """Rows into files of some size, in a folder that appears when all are there.
+
+    Of several processes that convert together, one writes.
+    """
 
     def __init__(self, out: Path, progress: Progress | None):
-        if out.exists():
+        self._writes = may_write()
+        if self._writes and out.exists():
             raise ValueError(f"Expected a new folder to write, got {out}, which is there; use another --out.")
         self.out, self._progress = out, progress
         self._folder = out.with_name(f".{out.name}{TEMPORARY}")
@@ -188,12 +192,13 @@ class _Writer:
         self._dtype = ""
 
     def __enter__(self) -> _Writer:
-        shutil.rmtree(self._folder, ignore_errors=True)  # of a conversion that was killed
-        self._folder.mkdir(parents=True)
+        if self._writes:
+            shutil.rmtree(self._folder, ignore_errors=True)  # of a conversion that was killed
+            self._folder.mkdir(parents=True)
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None:
+        if kind is not None and self._writes:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, x: np.ndarray) -> None:
@@ -218,7 +223,8 @@ class _Writer:
             self._write("labels/labels.npy", y)
         note = {"format": FORMAT, "rows": self._n_rows, "shape": list(self._shape), "dtype": self._dtype} | note
         write_json(self._folder / "conversion.json", note)
-        self._folder.rename(self.out)
+        if self._writes:
+            self._folder.rename(self.out)
         return note
 
     def _flush(self) -> None:

@@ -67,14 +67,20 @@ class DataSet(NamedTuple):
         return f"{self.source}: {text}" if self.source else text
 
     def part(self, name: str) -> Labelled:
-        """Examples and labels of a part: "train", "validation", "test", or "all" of them in this order."""
+        """Examples and labels of a part: "train", "validation", "test", or "all" of them in this order.
+
+        Raises:
+            ValueError: another name.
+        """
         parts = {
             "train": (self.x_train, self.y_train),
             "validation": (self.x_valid, self.y_valid),
             "test": (self.x_test, self.y_test),
         }
-        if name != "all":
+        if name in parts:
             return parts[name]
+        if name != "all":
+            raise ValueError(f"Expected a part among {', '.join(parts)} and all, got {name!r}.")
         filled = [part for part in parts.values() if len(part[0])]
         if len(filled) == 1:
             return filled[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -90,6 +91,7 @@ def load_data(
         >>> load_data(np.eye(10), test_fraction=0.5, validation_fraction=0).split
         {'validation': 'none', 'test': 'random', 'seed': 0, 'test_fraction': 0.5}
     """
+    seed, binarise = _checked_seed("seed", seed), _checked_seed("binarise", binarise)
     options = options | ({} if label is None else {"label": label})
 
     def training(n: int) -> np.ndarray:
@@ -107,6 +109,12 @@ def load_data(
     if binarise is not None:
         data = binarise_data(data, binarise)
     return data if seed is None else split_data(data, seed, validation_fraction, test_fraction)
+
+
+def _checked_seed(name: str, seed: Any) -> int | None:
+    if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or operator.index(seed) < 0):
+        raise ValueError(f"Expected {name} as a whole number from 0 on, or None, got {seed!r}.")
+    return None if seed is None else operator.index(seed)
 
 
 def _read(source: Any, options: dict[str, Any], **known: Any) -> DataSet:
