@@ -226,3 +226,12 @@ def test_what_does_not_go_together_is_said(person, tmp_path):
     person.does("data", "convert", table, "--text", "one-hot", "--standardise", "--out", tmp_path / "rows")
     told = person.is_told("encode", tmp_path / "b", "--data", tmp_path / "rows")
     assert "use isthmus data convert" in told or "with isthmus data convert --like" in told
+
+
+def test_a_run_finds_its_data_from_another_folder(tmp_path, monkeypatch):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(60, 4)))
+    monkeypatch.chdir(tmp_path)
+    assert main("train pca --data rows.npy --n-components 2 --no-report --out run".split()) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main("evaluate ../run".split()) == 0

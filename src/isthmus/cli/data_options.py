@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..data import DataSet, load_data
+from ..data import CATALOGUE, DataSet, load_data
 from ..data.dataset import Labelled
 from ..data.shards import BUFFER_BYTES, is_shard_folder
 from ..data.split import TEST_FRACTION, VALIDATION_FRACTION, recorded_split
@@ -26,6 +26,7 @@ __all__ = [
     "RunDataOptions",
     "checked_note",
     "data_note",
+    "found_again",
     "filled_part",
     "noted_data",
     "own_units",
@@ -128,9 +129,15 @@ def data_note(source: str, keywords: dict[str, Any], data: DataSet) -> dict[str,
     """What config.json says of the data: enough to read them again, and to match the columns of others."""
     names = None if data.feature_names is None else list(data.feature_names)
     return {
-        "source": source, "keywords": keywords, "split": data.split, "binarisation": data.binarisation,
+        "source": found_again(source), "keywords": keywords, "split": data.split, "binarisation": data.binarisation,
         "feature_names": names, "preparation": data.preparation,
     }  # fmt: skip
+
+
+def found_again(source: str) -> str:
+    """A file's whole path: the run may be used from another folder."""
+    path = Path(source).expanduser()
+    return source if source in CATALOGUE or not path.exists() else str(path.resolve())
 
 
 def noted_data(note: dict[str, Any], *, split: bool = True) -> DataSet:

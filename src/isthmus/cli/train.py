@@ -13,7 +13,7 @@ from ..evaluation import Evaluation, evaluate
 from ..files import FORMAT, read_json, remove, write_json
 from ..processes import from_first
 from ..training.folder import own_folder
-from .data_options import DataOptions, checked_note, filled_part, noted_data
+from .data_options import DataOptions, checked_note, filled_part, found_again, noted_data
 from .main import UsageError
 from .options import estimator_options, find_model, models
 from .terminal import parse, print_result, say
@@ -111,10 +111,10 @@ def _resume(
             raise UsageError(f"a resumed run keeps its --{option} {getattr(estimator, name)}; leave --{option} out")
     if options.binarisation == "dynamic" and getattr(estimator, "binarisation", "none") != "dynamic":
         raise UsageError("a resumed run keeps its data as they were read; leave --binarisation out")
-    if options.data != TrainOptions.data and options.data != note["source"]:
+    if options.data != TrainOptions.data and note["source"] not in (options.data, found_again(options.data)):
         raise UsageError(f"a resumed run keeps its data, {note['source']}; leave --data out")
     for name, value in options.keywords().items():
-        if value != (note.get("keywords", {}) | note["split"]).get(name):
+        if value != (note.get("keywords", {}) | note.get("split", {})).get(name):
             option = {"seed": "split-seed", "binarise": "binarisation"}.get(name, name.replace("_", "-"))
             raise UsageError(f"a resumed run keeps its data as they were read; leave --{option} out")
     _train(estimator, noted_data(note), note, out, options, resume=True)

@@ -122,7 +122,7 @@ def _open(part: Any, name: str) -> list[Source]:
         path = Path(part).expanduser()
         if not path.is_dir():
             return [FileSource(path)]
-        files = sorted(path.glob("*.npy"))
+        files = sorted(path.glob("[!.]*.npy"))  # macOS leaves hidden ones beside what it copies
         if not files:
             raise ValueError(
                 f"Expected .npy files in {path}, got none; use np.save, or isthmus.data.convert.write_shards."

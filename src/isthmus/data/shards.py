@@ -30,7 +30,7 @@ Ranges = list[tuple[int, int]]
 
 def is_shard_folder(path: Path) -> bool:
     """Whether this is a folder with .npy files in it."""
-    return path.is_dir() and next(path.glob("*.npy"), None) is not None
+    return path.is_dir() and next(path.glob("[!.]*.npy"), None) is not None
 
 
 def is_large_map(data: Any) -> bool:

@@ -218,11 +218,12 @@ class BaseAutoencoder(BaseTrained):
 
     def _seed(self, resumed: str | Path | None) -> int:
         """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
+        seed = None
         if self.random_state is None and resumed is not None and (found := checkpoints(Path(resumed))):
             seed = recorded_settings(found[-1]).get("seed")
-            if isinstance(seed, int) and not isinstance(seed, bool):
-                return seed
-        return from_first(int(random_generator(self.random_state).randint(2**31 - 1)))
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            seed = int(random_generator(self.random_state).randint(2**31 - 1))
+        return from_first(seed)
 
     def _settings(self, seed: int) -> Settings:
         schedule = self.schedule

@@ -16,7 +16,7 @@ from ..data.shards import Shards
 from ..files import remove, remove_temporaries
 from ..model import LatentVariableModel
 from ..objectives import Objective
-from ..processes import agreed, is_first, joined, n_processes, send_first, wait_for_all
+from ..processes import agreed, is_first, joined, lost_in_words, n_processes, send_first, wait_for_all
 from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_checkpoints, remove_unfinished
 from .folder import own_folder
 from .interrupts import interrupts
@@ -119,9 +119,10 @@ def fit(
                 run = _prepare(model, objective, settings, rows, held_out, scaling, folder, resume)
                 with Progress(run.total, run.state.step, title, progress and is_first()) as shown:
                     run.train(interrupted, shown)
-                run.save()
-                run.take_final_weights()
-                wait_for_all()  # what the first process wrote is there for all
+                with lost_in_words():
+                    run.save()
+                    run.take_final_weights()
+                    wait_for_all()  # what the first process wrote is there for all
         finally:
             model.eval()
         return run.state.history

@@ -198,8 +198,10 @@ class Step:
     def _same_buffers(self) -> Iterator[None]:
         """Running means and the like are after a forward pass what they were before."""
         before = [buffer.clone() for buffer in self._buffers]
-        yield
-        _restore(self._buffers, before)
+        try:
+            yield
+        finally:
+            _restore(self._buffers, before)
 
     def _first_compiled(self, graph: Callable[..., Any], rows: Rows) -> Any:
         """Compile and run; where no compiler is found, say so once and stay eager."""
