@@ -211,7 +211,8 @@ def test_a_replaced_run_leaves_nothing_of_the_old_one(tmp_path, capsys):
 
 
 def test_whether_a_folder_holds_a_run_is_what_the_first_of_several_processes_saw(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text("{}")  # as the first process may write before others look
+    for name in ("config.json", "model.safetensors"):  # as the first process may write before others look
+        (tmp_path / name).write_text("{}")
     monkeypatch.setattr("isthmus.cli.train.from_first", lambda seen: not seen)
     assert run("train", "pca", "--out", tmp_path, "--no-report") == 0
 

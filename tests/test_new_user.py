@@ -235,3 +235,33 @@ def test_a_run_finds_its_data_from_another_folder(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert main("evaluate ../run".split()) == 0
+
+
+def test_a_mistyped_parameter_is_found_before_anything_is_written(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(f"train vae --data digits --max-epochs 0 --out {out}".split()) == 2
+    assert "Expected max_epochs >= 1, got 0" in capsys.readouterr().err
+    assert not out.exists()
+    assert main("train --data digits --max-epochs 2".split()) == 2
+    assert "expected a model before the options" in capsys.readouterr().err
+    assert main("train vae --data mnits".split()) == 1
+    assert "did you mean mnist?" in capsys.readouterr().err
+
+
+def test_encode_does_not_write_over_its_own_data(tmp_path, capsys):
+    rows = np.random.default_rng(0).normal(size=(60, 4))
+    np.savetxt(tmp_path / "rows.csv", rows, delimiter=",")
+    before = (tmp_path / "rows.csv").read_bytes()
+    assert main(f"train pca --data {tmp_path}/rows.csv --n-components 2 --no-report --out {tmp_path}/run".split()) == 0
+    assert main(f"encode {tmp_path}/run --data {tmp_path}/rows.csv --out {tmp_path}/rows.csv".split()) == 2
+    assert "is the file that the data are read from" in capsys.readouterr().err
+    assert (tmp_path / "rows.csv").read_bytes() == before
+
+
+def test_dates_are_no_categories(tmp_path, capsys):
+    lines = [f"2024-01-{1 + i % 28}T{i % 24:02}:{i % 60:02},{i * 0.1}" for i in range(80)]
+    (tmp_path / "dates.csv").write_text("when,value\n" + "\n".join(lines))
+    assert (
+        main(f"train pca --data {tmp_path}/dates.csv --n-components 1 --text one-hot --out {tmp_path}/run".split()) == 1
+    )
+    assert "text that repeat, got another one in most rows of 'when'" in capsys.readouterr().err

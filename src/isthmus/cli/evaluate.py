@@ -36,6 +36,7 @@ def run(arguments: list[str]) -> None:
     part = options.part or ("test" if options.data is None else "all")
     estimator = load_run(options.run)
     data = options.load_data(options.run, split=part != "all")
+    say(f"{type(estimator).__name__}: {data.description}")
     say(f"{type(estimator).__name__}: measuring on {len(data.part(part)[0]):,} rows of {data.name} ({part})")
     evaluation = measure(estimator, data, part, options.importance_samples)
     print_result(evaluation.to_dict(), options.json, evaluation.table())

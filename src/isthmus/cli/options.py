@@ -14,6 +14,7 @@ import tyro
 from ..estimators import LatentEstimator, load
 from .data_options import RunDataOptions, filled_part
 from .main import UsageError, did_you_mean
+from .terminal import say
 
 __all__ = [
     "RowsOptions",
@@ -89,8 +90,14 @@ class RowsOptions(RunDataOptions):
 
     def load(self) -> tuple[LatentEstimator, Any]:
         """The run's model, and the rows that were asked for."""
+        estimator = load_run(self.run)
+        out = getattr(self, "out", None)
+        if out is not None and self.data is not None and Path(self.data).is_file() and out.exists():
+            if out.samefile(self.data):
+                raise UsageError(f"--out {out} is the file that the data are read from; use another")
         data = self.load_data(self.run, split=self.part != "all")
-        return load_run(self.run), filled_part(data, self.part)[0]
+        say(f"{type(estimator).__name__}: {data.description}")
+        return estimator, filled_part(data, self.part)[0]
 
 
 def load_run(run: Path) -> LatentEstimator:

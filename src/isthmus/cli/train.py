@@ -12,6 +12,8 @@ from ..estimators import BaseAutoencoder, LatentEstimator
 from ..evaluation import Evaluation, evaluate
 from ..files import FORMAT, read_json, remove, write_json
 from ..processes import from_first
+from ..training import Settings
+from ..training.checkpoint import checkpoints
 from ..training.folder import own_folder
 from .data_options import DataOptions, checked_note, filled_part, found_again, noted_data
 from .main import UsageError
@@ -55,6 +57,8 @@ def run(arguments: list[str]) -> None:
         print(USAGE.format(models=lines), end="")
         return
     if arguments[0].startswith("-"):
+        if "--resume" not in arguments:
+            raise UsageError(f"expected a model before the options, such as 'isthmus train vae', got {arguments[0]}")
         options = parse(TrainOptions, arguments, "train")
         if not options.resume or options.out is None:
             raise UsageError("expected a model, such as 'isthmus train vae', or --resume with --out")
@@ -77,15 +81,25 @@ def run(arguments: list[str]) -> None:
         _resume(out, options, kind, changed)
         return
     # The first process looks for all of several: it may write that file before another one comes here.
-    if from_first((out / "config.json").exists()) and not options.overwrite:
+    if from_first(_holds_run(out)) and not options.overwrite:
         raise UsageError(f"{out} holds a run already; use --resume to go on with it, --overwrite, or another --out")
     if issubclass(kind, BaseAutoencoder):
         parameters["verbose"] = True
         parameters["random_state"] = parameters["random_state"] or 0  # a run that is resumed needs its seed
+    try:
+        kind(**parameters)._check_parameters()  # before data are read, and anything is written
+        Settings(device=parameters.get("device", "auto")).resolve_device()
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
     data, note = options.load()
     if parameters.get("patience") is not None and not len(data.x_valid):
         raise UsageError("--patience needs validation rows to watch; use a --validation-fraction above 0")
     _train(kind(**parameters), data, note, out, options)
+
+
+def _holds_run(out: Path) -> bool:
+    """Whether a folder has something that a new run would replace: a model, or a checkpoint of one."""
+    return (out / "config.json").exists() and ((out / "model.safetensors").exists() or bool(checkpoints(out)))
 
 
 FREE = ("max_epochs", "device", "compile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import operator
 from collections.abc import Callable
@@ -134,13 +135,18 @@ def _read(source: Any, options: dict[str, Any], **known: Any) -> DataSet:
     if suffix not in _READERS:
         raise ValueError(
             f"Expected a name ({', '.join(CATALOGUE)}), a folder of images, or a file ending in {', '.join(FILES)}, "
-            f"got {str(source)!r}."
+            f"got {str(source)!r}{_did_you_mean(str(source))}"
         )
     if not path.is_file():
         raise ValueError(f"Expected a file at {source}, got no such file; use its path, or a name of the catalogue.")
     module, function = _READERS[suffix]
     reader = getattr(import_module(f".{module}", __package__), function)
     return _call(reader, f"a {suffix} file", options, path, **known)
+
+
+def _did_you_mean(name: str) -> str:
+    close = difflib.get_close_matches(name, list(CATALOGUE), n=1)
+    return f"; did you mean {close[0]}?" if close else "."
 
 
 def _call(reader: Callable[..., DataSet], what: str, options: dict[str, Any], *given: Any, **known: Any) -> DataSet:

@@ -170,6 +170,12 @@ def learn(preparation: Preparation, pieces: Iterable[Table], *, standardise: boo
             f"Expected a value in some training row of each column, got none in {quoted(empty)}; "
             f"use --drop {' '.join(empty)}."
         )
+    unlike = [name for name, s in columns.items() if s.values and s.n >= FEW and len(s.values) > s.n / 2]
+    if unlike:
+        raise ValueError(
+            f"Expected values of text that repeat, got another one in most rows of {quoted(unlike)} (names, dates, or "
+            f"numbers with a decimal comma?); use --drop {' '.join(unlike)}."
+        )
     large = [name for name in means if not math.isfinite(means[name] + scales.get(name, 0.0))]
     if large:
         raise ValueError(
@@ -186,6 +192,10 @@ def learn(preparation: Preparation, pieces: Iterable[Table], *, standardise: boo
         scales=scales,
         dtype="float64" if dtype.itemsize > 4 else dtype.name,
     )
+
+
+FEW = 50
+"""Rows below which text that never repeats may be chance."""
 
 
 class _Statistics:

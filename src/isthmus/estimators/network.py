@@ -200,6 +200,7 @@ class BaseAutoencoder(BaseTrained):
             raise ValueError(f"Expected widths >= 1 in hidden, got {self.hidden}.")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"Expected validation_fraction in (0, 1), got {self.validation_fraction}.")
+        self._settings(seed=0)  # they check themselves
 
     def _check_size(self) -> None:
         """Find out before a model is made whether its weights fit in memory; own networks are there already."""

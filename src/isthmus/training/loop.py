@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,8 @@ def fit(
             ):
                 model.train()
                 run = _prepare(model, objective, settings, rows, held_out, scaling, folder, resume)
+                if run.step.compile and progress and is_first():
+                    print(f"{title}: compiling the step, some 5 to 20 s", file=sys.stderr, flush=True)
                 with Progress(run.total, run.state.step, title, progress and is_first()) as shown:
                     run.train(interrupted, shown)
                 with lost_in_words():

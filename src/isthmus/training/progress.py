@@ -30,7 +30,7 @@ class Progress:
         self.total, self.title, self.shown = total, title, shown
         self.clock = Clock()
         self.read = self.line = self.clock()
-        self.first, self.rows = done, 0
+        self.first, self.rows, self.fresh = done, 0, True
         self.bar: Any = None  # rich's, imported only where it is shown
 
     def __enter__(self) -> Progress:
@@ -58,7 +58,11 @@ class Progress:
 
     def update(self, step: int, epoch: int, rows: int, loss: Tensor) -> None:
         """After a step on some rows; `loss` is a 0-d tensor, read only when something is about to be shown."""
-        self.rows += rows
+        if self.fresh and step < self.total:  # the first step compiles, and says nothing of the speed of the others
+            self.fresh, self.first, self.clock = False, step, Clock()
+            self.read = self.line = self.clock()
+        else:
+            self.rows += rows
         now = self.clock()
         if not self.shown or (now - self.read < SECONDS_BETWEEN_READS and step < self.total):
             return
