@@ -140,7 +140,11 @@ def test_too_many_values_of_text_are_names():
     frame = pd.DataFrame({"name": [f"n{i}" for i in range(MAX_CATEGORIES + 1)]})
     with pytest.raises(ValueError, match="at most 1,000 different values in 'name' .* use --drop name"):
         load_data(frame, text="one-hot", seed=None)
-    assert load_data(frame[1:], text="one-hot", seed=None).feature_shape == (MAX_CATEGORIES,)
+    twice = pd.concat([frame[1:], frame[1:]])
+    assert load_data(twice, text="one-hot", seed=None).feature_shape == (MAX_CATEGORIES,)
+    with pytest.raises(ValueError, match="that repeat, got another one in most rows of 'name' .* use --drop name"):
+        load_data(frame[:60], text="one-hot", seed=None)
+    assert load_data(frame[:49], text="one-hot", seed=None).feature_shape == (49,)  # few rows may differ by chance
 
 
 def test_columns_without_values_and_infinite_cells_are_refused():
