@@ -173,7 +173,7 @@ def _check_last_batch(step: Step, rows: Rows | Stream, settings: Settings) -> No
     batch, _ = next(iter(rows.batches(settings.seed, 0, size, steps_per_epoch(n, settings) - 1)))
     try:
         with torch.no_grad(), step._same_buffers():
-            step._forward(batch.to(step.device), step.number)
+            step.loss(batch.to(step.device), step.number)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise

@@ -185,10 +185,8 @@ class Run:
             part = own_part(len(index))
             chunk = rows.take(index[part.rows])
             seed_noise(self.settings.seed, -1 - i, step.device)
-            with torch.autocast(step.device.type, torch.bfloat16, enabled=step.bf16), part_of_batch(part):
-                batch = chunk.batch(step.scaling, step.dtype)
-                loss = step.objective(step.model, batch).total(batch.weight)
-            total += float(loss) * len(index)
+            with part_of_batch(part):
+                total += float(step.loss(chunk)[0]) * len(index)
         step.model.train()
         return float(add_up(total)) / len(rows.x)
 

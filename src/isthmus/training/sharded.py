@@ -59,10 +59,11 @@ class ShardedStep(Step):
         self.model = _shard(copy.deepcopy(self.model), self.on)
         super().__post_init__()
 
-    def _forward(self, rows: Rows, number: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, rows: Rows, number: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `Step.loss`."""
         with warnings.catch_warnings():  # of operations in place on a layer's output, which no net of ours does
             warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-            return super()._forward(rows, number)
+            return super().loss(rows, number)
 
     def _gradients(self, total: Tensor, *, allow_unused: bool = False) -> tuple[Tensor, ...]:
         total.backward()  # its hooks sum the gradients over processes, and leave each its shard

@@ -127,12 +127,13 @@ class Step:
 
     def _share(self, rows: Rows, number: Tensor, _: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Loss with its terms, and gradients, of this process's rows: what is compiled in any case."""
-        total, terms = self._forward(rows, number)
+        total, terms = self.loss(rows, number)
         gradients = self._gradients(total)
         means = [total.detach(), *(share_of_mean(term.detach(), rows.weight) for term in terms.values())]
         return torch.stack(means), gradients
 
-    def _forward(self, rows: Rows, number: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, rows: Rows, number: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """This process's share of the loss of a batch, (), and its terms; `number` is that of a training step."""
         # To enter it and do nothing would take a twentieth of a small step.
         with torch.autocast(rows.x.device.type, torch.bfloat16) if self.bf16 else nullcontext():
             batch = rows.batch(self.scaling, self.dtype, number)
@@ -176,7 +177,7 @@ class Step:
         seed_noise(self.seed, int(self.number), self.device)
         sums = processes.n_sums
         with self._same_buffers():
-            total, terms = self._forward(rows, self.number)
+            total, terms = self.loss(rows, self.number)
             gradients = self._gradients(total, allow_unused=True)
         self.compile &= processes.n_sums == sums  # sums over processes in the middle of a graph are not traced
         unused = [name for name, gradient in zip(self.parameter_names, gradients, strict=True) if gradient is None]
@@ -241,7 +242,7 @@ class Step:
         seed_noise(self.seed, number, self.device)
         self.number.fill_(number)
         with self._same_buffers(), part_of_batch(part):
-            total, terms = self._forward(rows, self.number)
+            total, terms = self.loss(rows, self.number)
             gradients = self._gradients(total)
         parts = {f"term {name!r}": term for name, term in terms.items()} | {"the loss": total}
         parts |= {f"the gradient of {name}": g for name, g in zip(self.parameter_names, gradients, strict=True)}
