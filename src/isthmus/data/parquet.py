@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class ParquetTable:
                 f"Expected pyarrow to read {path}, got none; install it with: pip install 'isthmus[tables]'"
             ) from error
         self.path, self.title = path, path.name
-        with _Errors(path):
+        with _errors(path):
             # What is read ahead would be kept until the end: all of the file.
             self._file = pyarrow.parquet.ParquetFile(path, pre_buffer=False)
             schema = self._file.schema_arrow
@@ -57,7 +58,7 @@ class ParquetTable:
         numbers = {name: i for i, name in enumerate(self.names)}
         places = [numbers[name] for name in names]
         once = len(set(self._given)) == len(self._given)
-        with _Errors(self.path):
+        with _errors(self.path):
             for batch in self._file.iter_batches(_ROWS, columns=[self._given[i] for i in places] if once else None):
                 order = [batch.schema.names.index(self._given[i]) for i in places] if once else places
                 yield Table(tuple(names), tuple(_column(batch.column(i)) for i in order))
@@ -66,29 +67,26 @@ class ParquetTable:
         return zip(self.names, self._types, kinds, strict=True)
 
     def _example(self, name: str) -> str:
-        with _Errors(self.path):
+        with _errors(self.path):
             for piece in self.pieces([name]):
                 return next((f"such as {cell!r}" for cell in piece[name] if cell is not None), "empty")
         return "empty"
 
 
-class _Errors:
-    """Turns what pyarrow says of a file into a ValueError with its name."""
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """What pyarrow says of a file, as a ValueError with its name."""
+    import pyarrow
 
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        import pyarrow
-
-        if isinstance(error, pyarrow.ArrowException | OSError) and not isinstance(error, MemoryError):
-            what = str(error).splitlines()[0].rstrip(".")
-            raise ValueError(
-                f"Expected a readable Parquet file at {self.path}, got a truncated or foreign one ({what})."
-            ) from error
+    try:
+        yield
+    except MemoryError:  # pyarrow's own is an ArrowException as well
+        raise
+    except (pyarrow.ArrowException, OSError) as error:
+        what = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(
+            f"Expected a readable Parquet file at {path}, got a truncated or foreign one ({what})."
+        ) from error
 
 
 def _kind(kind: Any) -> str:

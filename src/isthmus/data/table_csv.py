@@ -6,6 +6,7 @@ import csv
 import itertools
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -94,22 +95,17 @@ class CsvTable:
             yield from filter(None, csv.reader(file, delimiter=self._delimiter))
 
 
-class _errors:
-    """Turns what a file does wrong into a ValueError with its name."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise ValueError(f"Expected a readable file at {self.path}, got: {error.strerror or error}.") from error
-        if isinstance(error, UnicodeDecodeError | csv.Error):
-            raise ValueError(
-                f"Expected a table in UTF-8 text in {self.path}, got something else ({error}); save it as UTF-8."
-            ) from error
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """What a file does wrong, as a ValueError with its name."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"Expected a readable file at {path}, got: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f"Expected a table in UTF-8 text in {path}, got something else ({error}); save it as UTF-8."
+        ) from error
 
 
 def _numbers(cells: Sequence[str]) -> tuple[np.ndarray, dict[str, tuple[int, str]]]:
