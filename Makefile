@@ -41,10 +41,11 @@ lint: $(READY) ## check style (ruff) and types (pyrefly)
 	@echo "Types: pyrefly check"
 	@$(BIN)/pyrefly check --summary=none
 
-bench: $(READY) ## run the benchmarks, 20 minutes on two cores; BENCH=--missing goes on with what a stopped run left
+bench: $(READY) ## run the benchmarks, about 35 minutes on two cores; BENCH=--missing goes on with what a stopped run left
 	@$(MAKE) --no-print-directory peers || echo "Benchmarks: without peers, whose rows the results leave out"
 	@for script in benchmarks/bench_*.py; do \
 		echo "Benchmark: $$script"; $(BIN)/python "$$script" $(BENCH) || failed="$$failed $$script"; done; \
+		$(BIN)/python benchmarks/summary.py || failed="$$failed summary.py"; \
 		test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
 
 peers: $(PEERS)/ready ## create .venv-peers with the libraries that benchmarks compare against

@@ -95,3 +95,11 @@ def test_every_script_is_on_the_page():
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert [script for script in SCRIPTS if f"`{script}.py`" not in page] == []
     assert {f"bench_{path.stem}" for path in RESULTS} <= set(SCRIPTS)
+
+
+def test_the_figures_of_the_page_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    from summary import page
+
+    text = (FOLDER / "README.md").read_text()
+    assert page(text) == text, "run benchmarks/summary.py"
