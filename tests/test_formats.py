@@ -101,7 +101,7 @@ def test_mat_of_big_endian_machines_and_small_elements():
 SMALL = RNG.integers(0, 256, (7, 5, 3), np.uint8)
 GOOD = {
     "idx": idx(SMALL),
-    "idx.gz": gzip.compress(idx(SMALL)),
+    "idx.gz": gzip.compress(idx(SMALL), mtime=0),
     "amat": amat(RNG.standard_normal((6, 4))),
     "amat of bits": amat(RNG.integers(0, 2, (6, 4))),
     "mat": mat({"ff": SMALL[0], "other": RNG.standard_normal((3, 4))}, packed=False),
@@ -183,9 +183,9 @@ def huge_mat(size: int, packed: bool) -> bytes:
     [
         ("idx", huge_idx((2**32 - 1,))),
         ("idx", huge_idx((2**32 - 1,) * 200)),
-        ("idx.gz", gzip.compress(huge_idx((60_000, 28, 28)))),
-        ("idx.gz", gzip.compress(huge_idx((2**31, 2**31)))),
-        ("idx.gz", gzip.compress(idx(SMALL) + b"\0" * (1 << 20))),
+        ("idx.gz", gzip.compress(huge_idx((60_000, 28, 28)), mtime=0)),
+        ("idx.gz", gzip.compress(huge_idx((2**31, 2**31)), mtime=0)),
+        ("idx.gz", gzip.compress(idx(SMALL) + b"\0" * (1 << 20), mtime=0)),
         ("mat", huge_mat(2**31 - 1, packed=False)),
         ("packed mat", huge_mat(2**31 - 1, packed=True)),
         ("packed mat", huge_mat(-1 % 2**31, packed=True)),
@@ -227,7 +227,7 @@ def test_bad_tables_of_numbers_are_refused(content, message, tmp_path):
 
 
 def test_files_of_one_s_own(tmp_path):
-    (tmp_path / "x-images.idx.gz").write_bytes(gzip.compress(idx(SMALL)))
+    (tmp_path / "x-images.idx.gz").write_bytes(gzip.compress(idx(SMALL), mtime=0))
     data = load_data(tmp_path / "x-images.idx.gz", seed=None)
     np.testing.assert_array_equal(data.x_train, SMALL)
     assert (data.name, data.feature_shape) == ("x-images", (5, 3))
