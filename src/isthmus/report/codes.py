@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +11,14 @@ from . import plots
 from .html import Figures, Picture, Section, Strips
 from .images import grid, signed_tiles
 from .studio import Studio, slug
+from .style import Theme
 from .view import ModelView
 from .words import listed
 
-__all__ = ["codes", "walk"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["codes", "decoded_plane", "latent_plane", "traversals", "walk"]
 
 
 def codes(studio: Studio) -> Section:
@@ -22,20 +27,16 @@ def codes(studio: Studio) -> Section:
     coloured = "" if data.y is None else ", coloured by label"
     pictures, projected = [], False
     for view in studio.views:
-        points, names, is_code = _plane(view)
-        projected |= not is_code
+        projected |= view.n_components > 2
         pictures.append(
             studio.chart(
                 f"codes-{slug(view.name)}",
-                lambda theme, view=view, points=points, names=names: plots.latent_scatter(
-                    points, data.y, theme, axis_names=names, prior=view.kind != "linear" and view.n_components == 2,
-                    colour=studio.colour(view.name, theme),
-                ),
-                f"Codes of {len(points):,} {data.noun} under {view.name}{coloured}.",
+                lambda theme, view=view: latent_plane(view, theme, studio.colour(view.name, theme)),
+                f"Codes of {len(view.codes):,} {data.noun} under {view.name}{coloured}.",
                 view.name,
                 _about_codes(view),
             )
-        )  # fmt: skip
+        )
     text = [f"Each point is one of the {data.noun}, at its code."]
     if data.y is not None:
         text.append("Colours are labels, which no model was told: classes that lie apart were found, not taught.")
@@ -44,19 +45,26 @@ def codes(studio: Studio) -> Section:
     return Section("Where the examples lie", (" ".join(text),), (Figures(tuple(pictures)),))
 
 
-def _plane(view: ModelView) -> tuple[np.ndarray, tuple[str, str], bool]:
-    """Codes in two dimensions, the axes' names, and whether they are the code itself."""
+def latent_plane(view: ModelView, theme: Theme, colour: str | None = None) -> Figure:
+    """Codes as points, coloured by label; the first two principal components of codes of more dimensions."""
+    points, names = _plane(view)
+    prior = view.kind != "linear" and view.n_components == 2
+    return plots.latent_scatter(points, view.data.y, theme, axis_names=names, prior=prior, colour=colour)
+
+
+def _plane(view: ModelView) -> tuple[np.ndarray, tuple[str, str]]:
+    """Codes in two dimensions, and the axes' names."""
     points = view.codes
     if points.shape[1] == 2:
-        return points, ("code 1", "code 2"), True
+        return points, ("code 1", "code 2")
     if points.shape[1] == 1:
         height = np.random.default_rng(0).uniform(-0.2, 0.2, len(points)) * np.ptp(points)
-        return np.column_stack((points[:, 0], height)), ("code", "at random, to keep points apart"), True
+        return np.column_stack((points[:, 0], height)), ("code", "at random, to keep points apart")
     centred = points - points.mean(axis=0)
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
     share = values**2 / max(float((values**2).sum()), 1e-300)
     first, second = (f"principal component {i + 1} of the codes ({share[i]:.0%})" for i in range(2))
-    return centred @ axes[:2].T, (first, second), False
+    return centred @ axes[:2].T, (first, second)
 
 
 def _about_codes(view: ModelView) -> str:
@@ -102,34 +110,42 @@ def walk(studio: Studio) -> Section | None:
     return Section("A walk through the code", (" ".join(text),), tuple(blocks))
 
 
-def _decoded_plane(studio: Studio, view: ModelView) -> Picture:
-    """Decoded codes on a grid of normal quantiles."""
-    side = 9 if studio.photographs else 13
+def decoded_plane(view: ModelView) -> tuple[np.ndarray, int]:
+    """What is decoded on a grid of normal quantiles of a code of two numbers, row by row, and the grid's side."""
+    side = 9 if view.data.photographs else 13
     mean, scale = view.code_scale
     steps = np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
     first, second = np.meshgrid(steps, steps[::-1])
-    drawn = view.decode(mean + scale * np.column_stack((first.ravel(), second.ravel())))
-    return studio.pixels(
-        f"walk-{slug(view.name)}",
-        lambda theme: grid(studio.tiles(drawn, theme, 56), side, theme, gap=2),
-        f"A {side} by {side} grid of what {view.name} decodes at evenly spread places of its code.",
-        view.name,
-    )
+    return view.decode(mean + scale * np.column_stack((first.ravel(), second.ravel()))), side
 
 
-def _traversals(studio: Studio, view: ModelView, n_steps: int = 9) -> Picture:
-    """Decoded codes along each of the dimensions that vary most."""
+def traversals(view: ModelView, n_steps: int = 9) -> tuple[np.ndarray, np.ndarray]:
+    """What is decoded along each of the dimensions that vary most, row by row, and these dimensions."""
     mean, scale = view.code_scale
     dimensions = np.argsort(-view.codes.std(axis=0), kind="stable")[:8]
     steps = np.linspace(-2.5, 2.5, n_steps)
     path = np.repeat(mean[None], len(dimensions) * n_steps, axis=0)
     for row, dimension in enumerate(dimensions):
         path[row * n_steps : (row + 1) * n_steps, dimension] += steps * scale[dimension]
-    drawn = view.decode(path)
+    return view.decode(path), dimensions
+
+
+def _decoded_plane(studio: Studio, view: ModelView) -> Picture:
+    drawn, side = decoded_plane(view)
+    return studio.pixels(
+        f"walk-{slug(view.name)}",
+        lambda theme: grid(view.data.tiles(drawn, theme, 56), side, theme, gap=2),
+        f"A {side} by {side} grid of what {view.name} decodes at evenly spread places of its code.",
+        view.name,
+    )
+
+
+def _traversals(studio: Studio, view: ModelView) -> Picture:
+    drawn, dimensions = traversals(view)
     order = listed([str(d + 1) for d in dimensions])
     return studio.pixels(
         f"walk-{slug(view.name)}",
-        lambda theme: grid(studio.tiles(drawn, theme, 72), n_steps, theme, gap=4),
+        lambda theme: grid(view.data.tiles(drawn, theme, 72), len(drawn) // len(dimensions), theme, gap=4),
         f"What {view.name} decodes along {len(dimensions)} dimensions of its code, one a row.",
         view.name,
         f"From −2.5 to 2.5 standard deviations. Dimensions, from top to bottom: {order}.",

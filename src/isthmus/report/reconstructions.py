@@ -57,13 +57,13 @@ def _compared(studio: Studio, rows: np.ndarray, file: str) -> tuple[Picture, ...
     pictures = {"Input": studio.data.x[rows]} | {view.name: view.reconstructions[rows] for view in studio.views}
 
     def labelled(theme: Theme) -> Figure:
-        return plots.image_rows({name: studio.tiles(x, theme) for name, x in pictures.items()}, theme)
+        return plots.image_rows({name: studio.data.tiles(x, theme) for name, x in pictures.items()}, theme)
 
     studio.files[f"{file}.png"] = png(labelled(LIGHT))
     strips = []
     for name, x in pictures.items():
         alt = f"{len(rows)} inputs." if name == "Input" else f"The same {len(rows)} as {name} rebuilds them."
-        strips.append(studio.pixels("", lambda theme, x=x: grid(studio.tiles(x, theme), len(x), theme), alt, name))
+        strips.append(studio.pixels("", lambda theme, x=x: grid(studio.data.tiles(x, theme), len(x), theme), alt, name))
     return tuple(strips)
 
 

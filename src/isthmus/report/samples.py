@@ -54,7 +54,7 @@ def _sampled(studio: Studio, view: ModelView, sample: Callable[[int], np.ndarray
         alt = f"{side * side} examples decoded by {view.name} from codes drawn from {how}."
         return studio.pixels(
             name,
-            lambda theme: grid(studio.tiles(drawn, theme), side, theme),
+            lambda theme: grid(studio.data.tiles(drawn, theme), side, theme),
             alt,
             view.name,
             f"Codes drawn from {how}.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .html import Picture
-from .images import compact, encode, tiles
+from .images import compact, encode
 from .style import DARK, LIGHT, Theme, model_colours, png
 from .view import DataView, ModelView
 
@@ -28,12 +28,6 @@ class Studio:
     views: Sequence[ModelView]
     files: dict[str, bytes] = field(default_factory=dict)
 
-    @property
-    def photographs(self) -> bool:
-        """Colour, and images too large to be enlarged: as PNG they would make a page weigh megabytes."""
-        style = self.data.style
-        return style is not None and not style.ink and (self.data.x.ndim == 4 or max(self.data.x.shape[-2:]) > 48)
-
     def chart(
         self, file: str, draw: Callable[[Theme], Figure], alt: str, title: str = "", caption: str = ""
     ) -> Picture:
@@ -49,13 +43,8 @@ class Studio:
         images = {theme: draw(theme) for theme in (LIGHT, DARK)}
         if file:
             self.files[f"{file}.png"] = encode(images[LIGHT])
-        light, dark = (encode(image, photographs=self.photographs) for image in images.values())
+        light, dark = (encode(image, photographs=self.data.photographs) for image in images.values())
         return Picture(light, dark, alt, title, caption)
-
-    def tiles(self, x: np.ndarray, theme: Theme, size: int = 96) -> np.ndarray:
-        """Tiles of examples that are images."""
-        style = self.data.style
-        return tiles(x, style, theme, size) if style is not None else x
 
     def colour(self, name: str, theme: Theme) -> str:
         """The colour of a model throughout the report."""

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .images import ImageStyle, is_image
+from .images import ImageStyle, is_image, tiles
 from .plots import is_classes
+from .style import Theme
 
 __all__ = ["MOST_POINTS", "DataView", "ModelView"]
 
@@ -29,7 +30,7 @@ class DataView:
         x: test examples, or training examples where there are no others; at most `MOST_POINTS`, drawn by `seed`.
         y: their labels, or None.
         x_train: training examples, at most `MOST_POINTS`.
-        seen: the examples shown are those trained on.
+        noun: what the examples shown are called.
         feature_names: of a table's columns, or None.
         style: of images; None for tables.
         seed: of everything that is drawn.
@@ -38,21 +39,22 @@ class DataView:
     x: np.ndarray
     y: np.ndarray | None
     x_train: np.ndarray
-    seen: bool
+    noun: str
     feature_names: tuple[str, ...] | None
     style: ImageStyle | None
     seed: int
 
     @classmethod
-    def of(cls, data: Any, seed: int = 0) -> DataView:
-        """Choose from a `DataSet`."""
-        seen = len(data.x_test) == 0
-        x, y = (data.x_train, data.y_train) if seen else (data.x_test, data.y_test)
+    def of(cls, data: Any, seed: int = 0, part: str | None = None) -> DataView:
+        """Choose from a `DataSet`: the part of this name, by default its test examples where it has any."""
+        part = part or ("test" if len(data.x_test) else "train")
+        x, y = data.part(part)
+        noun = {"train": "training examples", "all": "examples"}.get(part, f"{part} examples")
         most = min(MOST_POINTS, max(100, MOST_BYTES // (8 * max(1, int(np.prod(data.feature_shape))))))
         rows, train_rows = some_rows(len(x), seed, most), some_rows(len(data.x_train), seed, most)
         style = ImageStyle.of(data.x_train[train_rows]) if is_image(data.feature_shape) else None
         return cls(
-            x[rows], None if y is None else y[rows], data.x_train[train_rows], seen, data.feature_names, style, seed
+            x[rows], None if y is None else y[rows], data.x_train[train_rows], noun, data.feature_names, style, seed
         )
 
     @property
@@ -61,9 +63,14 @@ class DataView:
         return int(np.prod(self.x.shape[1:]))
 
     @property
-    def noun(self) -> str:
-        """What the examples shown are called."""
-        return "training examples" if self.seen else "test examples"
+    def photographs(self) -> bool:
+        """Colour, and images too large to be enlarged: as PNG they would make a page weigh megabytes."""
+        style = self.style
+        return style is not None and not style.ink and (self.x.ndim == 4 or max(self.x.shape[-2:]) > 48)
+
+    def tiles(self, x: np.ndarray, theme: Theme, size: int = 96) -> np.ndarray:
+        """Tiles of examples that are images."""
+        return x if self.style is None else tiles(x, self.style, theme, size)
 
     @cached_property
     def chosen(self) -> np.ndarray:
