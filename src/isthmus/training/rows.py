@@ -49,11 +49,19 @@ class Scaling(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows of data: features (n, F) of any dtype, conditions (n, C) or None, weights (n,) or None."""
+    """Rows of data: features of any dtype, and what else is known of each of them.
+
+    Attributes:
+        x: what the model sees, (n, F).
+        condition: labels or side information, (n, C), or None.
+        weight: how much each row counts, (n,), or None.
+        target: what is scored where it is not x, such as a class, (n, ...), or None.
+    """
 
     x: Tensor
     condition: Tensor | None = None
     weight: Tensor | None = None
+    target: Tensor | None = None
 
     @property
     def n_rows(self) -> int:
@@ -99,10 +107,11 @@ class Rows(NamedTuple):
     def batch(self, scaling: Scaling, dtype: torch.dtype = torch.float32, step: Tensor | None = None) -> Batch:
         """What the model sees of these rows."""
         x = scaling(self.x, dtype)
-        condition, weight = self.condition, self.weight
-        if condition is not None and condition.is_floating_point():
-            condition = condition.to(dtype)  # whole numbers may be indices into an embedding
-        return Batch(x, x, condition, None if weight is None else weight.to(dtype), step)
+        # Whole numbers may be indices into an embedding, or classes.
+        condition, weight, target = (
+            part.to(dtype) if part is not None and part.is_floating_point() else part for part in self[1:]
+        )
+        return Batch(x, x if target is None else target, condition, weight, step)
 
 
 def checked_rows(data: Any, name: str, n_features: int | None = None) -> Rows:
@@ -117,14 +126,15 @@ def checked_rows(data: Any, name: str, n_features: int | None = None) -> Rows:
         ValueError: of another shape, not finite, or bad weights.
         TypeError: no numbers.
     """
-    x, condition, weight = data if isinstance(data, Rows) else Rows(_tensor(data, name))
+    rows = data if isinstance(data, Rows) else Rows(_tensor(data, name))
+    x, weight = rows.x, rows.weight
     if x.ndim != 2 or len(x) == 0 or x.shape[1] == 0:
         raise ValueError(f"Expected {name} of shape (n, features) with n >= 1, got {tuple(x.shape)}.")
     if n_features is not None and x.shape[1] != n_features:
         raise ValueError(f"Expected {name} with {n_features} features, as the data, got {x.shape[1]}.")
     if x.is_complex():
         raise TypeError(f"Expected real {name}, got {x.dtype}; use real and imaginary parts as features.")
-    for part, values in zip(Rows._fields, (x, condition, weight), strict=True):
+    for part, values in zip(Rows._fields, rows, strict=True):
         if values is None:
             continue
         if values.ndim == 0 or len(values) != len(x):
@@ -133,7 +143,7 @@ def checked_rows(data: Any, name: str, n_features: int | None = None) -> Rows:
             raise ValueError(f"Expected finite {name}, got NaN or infinity in {part}; impute or drop those rows.")
     if weight is not None:  # in double precision only where the rows are, as not every device has it
         weight = _checked_weight(weight, name).to(torch.float64 if x.dtype == torch.float64 else torch.float32)
-    return Rows(x, condition, weight)
+    return rows._replace(weight=weight)
 
 
 def _tensor(data: Any, name: str) -> Tensor:

@@ -46,6 +46,7 @@ class Stream:
         shards: features (n, ...), flattened as they are read.
         condition: (n, C), in memory.
         weight: (n,), in memory.
+        target: (n, ...), in memory.
         device: where the batches go.
         scaling: done while reading, for devices without float64.
     """
@@ -53,8 +54,14 @@ class Stream:
     shards: Shards
     condition: Tensor | None = None
     weight: Tensor | None = None
+    target: Tensor | None = None
     device: torch.device = torch.device("cpu")
     scaling: Scaling | None = None
+
+    @property
+    def _others(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """What is known of the rows besides x, in the order of `Rows`."""
+        return self.condition, self.weight, self.target
 
     @property
     def n_rows(self) -> int:
@@ -173,7 +180,7 @@ class Stream:
 
     def _with_others(self, x: Tensor, choose: Callable[[Tensor], Tensor]) -> Rows:
         x = x if self.scaling is None else self.scaling(x)
-        return Rows(x, *(None if part is None else choose(part) for part in (self.condition, self.weight)))
+        return Rows(x, *(None if part is None else choose(part) for part in self._others))
 
     def to(self, device: torch.device) -> Stream:
         """The same, with batches on a device."""
@@ -183,11 +190,8 @@ class Stream:
         """The same data for a device without float64 (mps): what needs it is scaled here, on the CPU."""
         if self.shards.dtype != np.float64 and scaling.shift is None:
             return self, scaling
-        others = [
-            part.float() if part is not None and part.dtype == torch.float64 else part
-            for part in (self.condition, self.weight)
-        ]
-        return replace(self, condition=others[0], weight=others[1], scaling=scaling), Scaling()
+        others = [part.float() if part is not None and part.dtype == torch.float64 else part for part in self._others]
+        return replace(self, condition=others[0], weight=others[1], target=others[2], scaling=scaling), Scaling()
 
 
 def _joined(pieces: list[Rows]) -> Rows:
@@ -232,9 +236,9 @@ def checked_data(data: Any, name: str) -> Rows | Stream:
         raise ValueError(f"Expected {name} of at least one row, got none.")
     if not data.shards.checked:
         data.shards.statistics()  # one pass that refuses what is not finite
-    if data.condition is None and data.weight is None:
+    if all(part is None for part in data._others):
         return data
     # What is in memory is held to what `Rows` is held to.
     x = torch.zeros(1, dtype=torch.float64 if data.shards.dtype == np.float64 else torch.float32)
-    others = checked_rows(Rows(x.expand(data.n_rows, 1), data.condition, data.weight), name)
-    return replace(data, condition=others.condition, weight=others.weight)
+    others = checked_rows(Rows(x.expand(data.n_rows, 1), *data._others), name)
+    return replace(data, condition=others.condition, weight=others.weight, target=others.target)
