@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar, Literal
+
+from torch import nn
 
 from ..heads import PointHead
 from ..model import LatentVariableModel
+from ..nets import activation_module
 from ..objectives import Objective, Reconstruction
 from .network import BaseAutoencoder
 
@@ -24,6 +27,8 @@ class Autoencoder(BaseAutoencoder):
 
     Args:
         n_components: dimension of the code.
+        code_activation: of the code: with "sigmoid" each unit is an activity in [0, 1].
+        tied: the decoder's weights are the encoder's, transposed: half as many, and no scale to trade between the two.
         hidden, activation, encoder, decoder, likelihood, max_epochs, batch_size, learning_rate, ...: see
             `BaseAutoencoder`.
 
@@ -44,10 +49,29 @@ class Autoencoder(BaseAutoencoder):
         ((1797, 4), (3, 64))
     """
 
+    _: KW_ONLY
+    code_activation: Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh"] = "identity"
+    tied: bool = False
+
     real_likelihood: ClassVar[str] = "fixed_gaussian"
 
     def _model(self, n_features: int) -> LatentVariableModel:
-        return LatentVariableModel(self._encoder(n_features, PointHead), self._decoder(n_features), prior=None)
+        encoder = self._encoder(n_features, self._code_head)
+        return LatentVariableModel(encoder, self._decoder(n_features, encoder if self.tied else None), prior=None)
+
+    def _code_head(self, n_features: int, n_components: int) -> nn.Module:
+        """From the encoder's features to the code."""
+        activation = None if self.code_activation == "identity" else activation_module(self.code_activation)
+        return PointHead(n_features, n_components, activation=activation)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        own = self.encoder is not None or self.decoder is not None
+        if self.tied and (own or self.architecture != "mlp" or self.sharded):
+            raise ValueError(
+                "Expected fully connected layers in one piece for tied weights, got own networks, convolutions or "
+                "sharded=True; use tied=False."
+            )
 
     def _objective(self) -> Objective:
         return Reconstruction()

@@ -16,16 +16,15 @@ from torch import Tensor, nn
 from ..data.memory import check_fits
 from ..data.shards import Shards
 from ..model import Conditional, LatentVariableModel
-from ..nets import MLP
 from ..objectives import DynamicBinarisation, Objective
 from ..processes import from_first, joined
 from ..training import Rows, Schedule, Settings, fit
 from ..training.checkpoint import checkpoints, recorded_settings
 from ..training.stream import Stream
+from .architecture import Architecture, decoder_network, encoder_network, hidden_widths, tied_network
 from .base import random_generator
 from .blocks import hold_out, training_data
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
-from .own_network import OwnNetwork
 from .trained import BaseTrained
 
 __all__ = ["BaseAutoencoder"]
@@ -40,8 +39,10 @@ class BaseAutoencoder(BaseTrained):
 
     Args:
         n_components: dimension of the code.
-        hidden: widths of the encoder's layers, mirrored in the decoder.
-        activation: of the hidden layers: "relu", "silu", "tanh", "sigmoid", "gelu".
+        hidden: widths of the encoder's layers, mirrored in the decoder, or channels after each halving of an image;
+            None is (512,), or (32, 64) channels.
+        activation: of the hidden layers.
+        architecture: "mlp", or for images "conv" and "resnet".
         encoder: own network, rows (n, features) -> features (n, width), in place of the layers; a head is put on it.
         decoder: own network, codes (n, n_components) -> features (n, width), likewise; where it has a method `project`,
             such as `isthmus.nets.ConvDecoder`, the head uses it in place of a linear map.
@@ -67,8 +68,9 @@ class BaseAutoencoder(BaseTrained):
 
     n_components: int = 16
     _: KW_ONLY
-    hidden: tuple[int, ...] = (512,)
-    activation: Literal["relu", "silu", "tanh", "sigmoid", "gelu"] = "relu"
+    hidden: tuple[int, ...] | None = None
+    activation: Literal["relu", "leaky_relu", "silu", "tanh", "sigmoid", "gelu"] = "relu"
+    architecture: Architecture = "mlp"
     encoder: nn.Module | None = None
     decoder: nn.Module | None = None
     likelihood: Likelihood = "auto"
@@ -104,20 +106,12 @@ class BaseAutoencoder(BaseTrained):
 
     def _encoder(self, n_features: int, head: Callable[[int, int], nn.Module]) -> Conditional:
         """q(z|x): the encoder's network with a head, a class such as `GaussianHead`."""
-        net = (
-            MLP(n_features, self.hidden, self.activation)
-            if self.encoder is None
-            else OwnNetwork(self.encoder, n_features, "encoder")
-        )
+        net = encoder_network(self, n_features)
         return Conditional(net, head(net.n_features, self.n_components))
 
-    def _decoder(self, n_features: int) -> Conditional:
-        """p(x|z): the decoder's network with the likelihood's head."""
-        if self.decoder is None:
-            net, project = MLP(self.n_components, self.hidden[::-1], self.activation), None
-        else:
-            net = OwnNetwork(self.decoder, self.n_components, "decoder")
-            project = net.project
+    def _decoder(self, n_features: int, mirrored: Conditional | None = None) -> Conditional:
+        """p(x|z): the decoder's network with the likelihood's head; an encoder that is mirrored lends its weights."""
+        net, project = decoder_network(self, self.n_components) if mirrored is None else tied_network(self, mirrored)
         return Conditional(net, likelihood_head(self.likelihood_, net.n_features, n_features, project))
 
     # --- fit --------------------------------------------------------------------------------
@@ -196,7 +190,7 @@ class BaseAutoencoder(BaseTrained):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        if any(width < 1 for width in self.hidden):
+        if any(width < 1 for width in self.hidden or ()):
             raise ValueError(f"Expected widths >= 1 in hidden, got {self.hidden}.")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"Expected validation_fraction in (0, 1), got {self.validation_fraction}.")
@@ -213,7 +207,7 @@ class BaseAutoencoder(BaseTrained):
         except (RuntimeError, OverflowError, TypeError) as error:
             raise ValueError(
                 f"Expected a model whose weights can be counted, got n_components={self.n_components} and "
-                f"hidden={self.hidden}; {advice}."
+                f"hidden={hidden_widths(self)}; {advice}."
             ) from error
         check_fits(n_bytes, "the model's weights", advice)
 

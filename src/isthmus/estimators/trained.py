@@ -160,7 +160,7 @@ class BaseTrained(LatentEstimator):
             raise ValueError("a history without losses")
         self.n_iter_ = len(self.history_)
         weights = {name: tensors.pop(f"model.{name}") for name in _part(tensors, "model.")}
-        if len(getattr(self, "hidden", ())) > len(weights):
+        if len(getattr(self, "hidden", None) or ()) > len(weights):
             raise ValueError("fewer weights than layers")
         # First without memory: what a file says of sizes is believed only where its tensors have them.
         with torch.device("meta"):

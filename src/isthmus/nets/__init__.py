@@ -3,6 +3,7 @@
 from .conv import ConvDecoder, ConvEncoder, PixelProjection
 from .mlp import MLP, Activation, activation_module
 from .resnet import ResNetDecoder, ResNetEncoder
+from .tied import TiedMLP, Transposed, linear_maps
 
 __all__ = [
     "MLP",
@@ -12,5 +13,8 @@ __all__ = [
     "PixelProjection",
     "ResNetDecoder",
     "ResNetEncoder",
+    "TiedMLP",
+    "Transposed",
     "activation_module",
+    "linear_maps",
 ]

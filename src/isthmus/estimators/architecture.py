@@ -1,0 +1,79 @@
+"""The networks of an estimator, from its parameters: layers, convolutions, or the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import nn
+
+from ..nets import MLP, ConvDecoder, ConvEncoder, ResNetDecoder, ResNetEncoder, TiedMLP, Transposed, linear_maps
+from .own_network import OwnNetwork
+
+if TYPE_CHECKING:
+    from ..model import Conditional
+    from .network import BaseAutoencoder
+
+__all__ = ["Architecture", "decoder_network", "encoder_network", "hidden_widths", "tied_network"]
+
+Architecture = Literal["mlp", "conv", "resnet"]
+"""Of encoder and decoder: fully connected, or for images convolutional, plain or residual."""
+
+_OF_IMAGES: dict[str, tuple[type[ConvEncoder], type[ConvDecoder]]] = {
+    "conv": (ConvEncoder, ConvDecoder),
+    "resnet": (ResNetEncoder, ResNetDecoder),
+}
+
+
+def hidden_widths(estimator: BaseAutoencoder) -> tuple[int, ...]:
+    """Widths of the encoder's layers, or channels of its stages."""
+    if estimator.hidden is not None:
+        return tuple(estimator.hidden)
+    return (512,) if estimator.architecture == "mlp" else (32, 64)
+
+
+def encoder_network(estimator: BaseAutoencoder, n_features: int) -> Any:
+    """From rows (n, n_features) to features, whose width is its `n_features`."""
+    if estimator.encoder is not None:
+        return OwnNetwork(estimator.encoder, n_features, "encoder")
+    widths, activation = hidden_widths(estimator), estimator.activation
+    if estimator.architecture == "mlp":
+        return MLP(n_features, widths, activation)
+    return _OF_IMAGES[estimator.architecture][0](_image_shape(estimator.feature_shape_), widths, activation)
+
+
+def decoder_network(estimator: BaseAutoencoder, n_inputs: int) -> tuple[Any, Any]:
+    """From codes (n, n_inputs) to features, and what makes the likelihood's map of them, or None for a linear one."""
+    if estimator.decoder is not None:
+        own = OwnNetwork(estimator.decoder, n_inputs, "decoder")
+        return own, own.project
+    widths, activation = hidden_widths(estimator), estimator.activation
+    if estimator.architecture == "mlp":
+        return MLP(n_inputs, widths[::-1], activation), None
+    net = _OF_IMAGES[estimator.architecture][1](n_inputs, _image_shape(estimator.feature_shape_), widths, activation)
+    return net, net.project
+
+
+def tied_network(estimator: BaseAutoencoder, encoder: Conditional) -> tuple[Any, Any]:
+    """The encoder's layers backwards, with their weights transposed, and what makes the likelihood's map likewise."""
+    mirrored = linear_maps(encoder)
+
+    def project(n_features: int, n_outputs: int) -> nn.Module:
+        if n_outputs != mirrored[0].in_features:
+            raise ValueError(
+                f"Expected a likelihood with one parameter a feature for tied weights, got {estimator.likelihood_!r}; "
+                "use 'bernoulli', 'gaussian' or 'fixed_gaussian', or tied=False."
+            )
+        return Transposed(mirrored[0])
+
+    return TiedMLP(mirrored, estimator.activation), project
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """(C, H, W) of rows that are images."""
+    if len(shape) not in (2, 3):
+        raise ValueError(
+            f"Expected images (n, h, w) or (n, c, h, w) for convolutions, got rows of shape {tuple(shape)}; use "
+            "X.reshape, or architecture='mlp'."
+        )
+    return (1, *shape) if len(shape) == 2 else tuple(shape)  # type: ignore[return-value]
