@@ -29,7 +29,12 @@ __all__ = [
 def models() -> dict[str, type[LatentEstimator]]:
     """Models by the name that the command line has for them."""
     kinds = LatentEstimator.kinds.items()
-    return {name.lower(): kind for name, kind in kinds if kind.__module__.startswith("isthmus.")}
+    return {_command_name(name): kind for name, kind in kinds if kind.__module__.startswith("isthmus.")}
+
+
+def _command_name(name: str) -> str:
+    """A class's name as it is typed: VAE is vae, KSparseAutoencoder k-sparse-autoencoder."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
 def find_model(name: str) -> type[LatentEstimator]:
