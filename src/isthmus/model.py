@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from .distributions import reparameterise
+from .distributions import log_prob_per_dimension, reparameterise
 from .processes import batch_normal, batch_part, n_processes, rank
 
 __all__ = ["Batch", "Conditional", "LatentVariableModel", "Layer", "Sampler", "Trace", "draw"]
@@ -46,6 +46,7 @@ class Batch(NamedTuple):
         condition: labels or side information, (B, C), or None.
         weight: sample weights with mean 1 over the data, (B,), or None.
         step: number of the training step, a 0-d tensor for schedules inside objectives; None outside training.
+        feature_weight: how much each feature's log-likelihood counts, (B, F), or None, where all count alike.
     """
 
     x: Tensor
@@ -53,6 +54,7 @@ class Batch(NamedTuple):
     condition: Tensor | None = None
     weight: Tensor | None = None
     step: Tensor | None = None
+    feature_weight: Tensor | None = None
 
 
 class Layer(NamedTuple):
@@ -73,8 +75,11 @@ class Trace(NamedTuple):
 
     @property
     def log_likelihood(self) -> Tensor:
-        """log p(x|z) of each sample, (K, B)."""
-        return self.p.log_prob(self.batch.target)
+        """log p(x|z) of each sample, (K, B); with weights of features, the weighted sum of theirs."""
+        weight = self.batch.feature_weight
+        if weight is None:
+            return self.p.log_prob(self.batch.target)
+        return (weight * log_prob_per_dimension(self.p, self.batch.target)).sum(-1)
 
     @property
     def distortion(self) -> Tensor:

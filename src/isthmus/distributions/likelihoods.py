@@ -5,9 +5,37 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, Independent, constraints
 
-__all__ = ["ContinuousBernoulli", "DiscretisedLogistic", "OneHotGroups"]
+__all__ = ["ContinuousBernoulli", "DiscretisedLogistic", "OneHotGroups", "log_prob_per_dimension"]
+
+
+def log_prob_per_dimension(p: Distribution, value: Tensor) -> Tensor:
+    r"""Log-density of each dimension, :math:`\log p_j(x_j)`, of a distribution of independent dimensions.
+
+    Use it where dimensions count differently, see `isthmus.model.Batch.feature_weight`.
+
+    Args:
+        p: `Independent` over the last dimension, as heads of pixels and of diagonal Gaussians give it.
+        value: where, (..., F).
+
+    Returns:
+        Nats, (..., F); their sum over F is `p.log_prob(value)`.
+
+    Raises:
+        TypeError: another distribution, whose log-density is no sum over single dimensions.
+
+    Example:
+        >>> p = Independent(torch.distributions.Bernoulli(logits=torch.zeros(2)), 1)
+        >>> log_prob_per_dimension(p, torch.ones(2))
+        tensor([-0.6931, -0.6931])
+    """
+    if isinstance(p, Independent) and p.reinterpreted_batch_ndims == 1:
+        return p.base_dist.log_prob(value)
+    raise TypeError(
+        f"Expected a likelihood of independent dimensions, got {type(p).__name__}, which has no density of each; "
+        "use a Bernoulli, Gaussian or logistic one, or weigh all features alike."
+    )
 
 
 class DiscretisedLogistic(Distribution):
