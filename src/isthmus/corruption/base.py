@@ -1,0 +1,89 @@
+"""What every corruption shares: rows in, corrupted rows out, and which of their features were corrupted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..processes import batch_uniform
+
+__all__ = ["Corruption", "Rescaled", "Strength", "check_strength", "draw_strength"]
+
+Strength = float | tuple[float, float]
+"""How strong a corruption is: the same for all examples, or for each drawn uniformly between two numbers."""
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Rows in, corrupted rows of the same shape out; to be subclassed, as a frozen dataclass of plain fields.
+
+    What is done to an example depends on no other one. Noise comes from `isthmus.processes.batch_uniform` and
+    `batch_normal`, and with a strength of zero rows come out as they are, to the bit.
+    """
+
+    everywhere: ClassVar[bool] = False
+    """Whether every feature is corrupted, so that no clean ones are left to tell from the corrupted ones."""
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Corrupt rows (B, F); and where: features drawn for it are True, whether or not their value changed."""
+        raise NotImplementedError
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Corrupt rows (B, F)."""
+        return self.draw(x)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Rescaled(Corruption):
+    r"""A corruption on another scale than that of the rows, :math:`\tilde x = (c(s x + m) - m) / s`.
+
+    Use it where black is 0 and white is 1, but the model sees pixels that are centred and scaled. What is not
+    corrupted stays as it is, to the bit.
+
+    Args:
+        corruption: on its own scale.
+        shift: m, one number a feature, (F,), or one for all.
+        scale: s.
+
+    Example:
+        >>> from isthmus.corruption import Masking
+        >>> Rescaled(Masking(0.999), shift=torch.tensor([0.5, 0.25]), scale=0.5)(torch.zeros(1, 2))
+        tensor([[-1.0000, -0.5000]])
+    """
+
+    corruption: Corruption
+    shift: Tensor | float
+    scale: float
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Corrupt rows (B, F); and where."""
+        shift = torch.as_tensor(self.shift).to(x)
+        rows = x * self.scale + shift
+        corrupted, where = self.corruption.draw(rows)
+        return torch.where(corrupted == rows, x, (corrupted - shift) / self.scale), where
+
+
+def check_strength(name: str, strength: Strength, below: float = math.inf) -> None:
+    """Hold a strength against its range.
+
+    Raises:
+        ValueError: not in [0, below), or two numbers that don't ascend.
+    """
+    ends = tuple(strength) if isinstance(strength, (tuple, list)) else (strength, strength)
+    numbers = len(ends) == 2 and all(isinstance(end, Real) and not isinstance(end, bool) for end in ends)
+    if not (numbers and 0 <= ends[0] <= ends[1] < below):
+        limit = "infinity" if below == math.inf else f"{below:g}"
+        raise ValueError(f"Expected a {name} in [0, {limit}), or the lowest and the highest of one, got {strength!r}.")
+
+
+def draw_strength(strength: Strength, x: Tensor) -> Tensor | float:
+    """The strength for rows (B, F): the number itself, or one number an example, (B, 1)."""
+    if not isinstance(strength, (tuple, list)):
+        return strength
+    lowest, highest = strength
+    return lowest + (highest - lowest) * batch_uniform(x.new_empty(len(x), 1))
