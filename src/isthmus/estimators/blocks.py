@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils.validation import _check_sample_weight
+from torch import Tensor
 
 from ..data.memory import check_fits
 from ..data.shards import Shards, is_large_map
@@ -14,7 +16,16 @@ from ..evaluation.chunks import CHUNK_SIZE
 from ..training import Rows
 from ..training.stream import Stream
 
-__all__ = ["block_rows", "check_conversion", "hold_out", "in_blocks", "shards_of", "training_data"]
+__all__ = [
+    "block_rows",
+    "check_conversion",
+    "checked_weight",
+    "column_moments",
+    "hold_out",
+    "in_blocks",
+    "shards_of",
+    "training_data",
+]
 
 BLOCK_BYTES = 2**23
 """Of the float32 copy of a block: 8 MB."""
@@ -83,3 +94,40 @@ def hold_out(stream: Stream, fraction: float, seed: int) -> tuple[Stream, Rows]:
         weights = [torch.cat([stream.weight[a:b] for a, b in ranges]) for ranges in (train, held_out)]
     x = torch.from_numpy(np.asarray(parts[1])).reshape(len(parts[1]), -1)
     return Stream(parts[0], weight=weights[0]), Rows(x, weight=weights[1])
+
+
+def checked_weight(sample_weight: Any, rows: np.ndarray | Shards) -> np.ndarray:
+    """Weights of the rows as float64, (n,)."""
+    weight = sample_weight.detach().cpu().numpy() if isinstance(sample_weight, Tensor) else sample_weight
+    weight = _check_sample_weight(weight, np.empty((len(rows), 0)), dtype=np.float64)
+    if (weight < 0).any() or not weight.sum() > 0:
+        raise ValueError("Expected weights >= 0 with a positive sum, got others.")
+    return weight
+
+
+def column_moments(rows: np.ndarray | Shards, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and variance of each column, in float64 and in pieces of bounded memory.
+
+    Rounding leaves constant columns a deviation of about eps * mean: they get a variance of 0.
+
+    Raises:
+        ValueError: numbers whose squares float64 can't hold.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, variance = _moments(rows, weight)
+    variance[np.sqrt(variance) <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 0.0
+    if not np.isfinite(len(rows) * variance.sum()):
+        raise ValueError("Expected data whose squares float64 can hold, got larger ones; scale them down.")
+    return mean, variance
+
+
+def _moments(rows: np.ndarray | Shards, weight: np.ndarray | None, size: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and variance of each column, in float64, in pieces of bounded memory."""
+    if isinstance(rows, Shards):
+        known = rows.statistics(weight)
+        return known.mean, known.variance.copy()
+    share = np.full(len(rows), 1 / len(rows)) if weight is None else weight / weight.sum()
+    pieces = [slice(start, start + size) for start in range(0, len(rows), size)]
+    origin = rows[0].astype(np.float64)  # counted from here, a constant column has no rounding error
+    mean = origin + np.sum([share[piece] @ (rows[piece] - origin) for piece in pieces], axis=0)
+    return mean, np.sum([share[piece] @ np.square(rows[piece] - mean) for piece in pieces], axis=0)

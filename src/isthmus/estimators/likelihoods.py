@@ -18,6 +18,7 @@ from ..heads import (
 )
 from ..training import Scaling
 from .base import PIXEL_LEVELS, TOLERANCE
+from .blocks import column_moments
 
 __all__ = ["Likelihood", "check_range", "choose_likelihood", "choose_scaling", "likelihood_head"]
 
@@ -59,26 +60,9 @@ def choose_scaling(name: str, rows: np.ndarray | Shards, weight: np.ndarray | No
     """
     if "gaussian" not in name:
         return Scaling(scale=PIXEL_LEVELS if rows.dtype == np.uint8 else 1.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, variance = _moments(rows, weight)
-    # Rounding leaves constant columns a deviation of about eps * mean: that is no scale to divide by.
-    variance[np.sqrt(variance) <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 0.0
+    mean, variance = column_moments(rows, weight)
     scale = float(np.sqrt(variance.mean()))
-    if not np.isfinite(scale):
-        raise ValueError("Expected data whose squares float64 can hold, got larger ones; scale them down.")
     return Scaling(torch.from_numpy(mean), scale if scale > 0 else 1.0)
-
-
-def _moments(rows: np.ndarray | Shards, weight: np.ndarray | None, size: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and variance of each column, in float64, in pieces of bounded memory."""
-    if isinstance(rows, Shards):
-        known = rows.statistics(weight)
-        return known.mean, known.variance.copy()
-    share = np.full(len(rows), 1 / len(rows)) if weight is None else weight / weight.sum()
-    pieces = [slice(start, start + size) for start in range(0, len(rows), size)]
-    origin = rows[0].astype(np.float64)  # counted from here, a constant column has no rounding error
-    mean = origin + np.sum([share[piece] @ (rows[piece] - origin) for piece in pieces], axis=0)
-    return mean, np.sum([share[piece] @ np.square(rows[piece] - mean) for piece in pieces], axis=0)
 
 
 def check_range(name: str, rows: np.ndarray | Shards, pixels: bool) -> None:

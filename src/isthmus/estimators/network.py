@@ -10,11 +10,9 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.utils.validation import _check_sample_weight
-from torch import Tensor, nn
+from torch import nn
 
 from ..data.memory import check_fits
-from ..data.shards import Shards
 from ..model import Conditional, LatentVariableModel
 from ..objectives import DynamicBinarisation, Objective
 from ..processes import from_first, joined
@@ -23,7 +21,7 @@ from ..training.checkpoint import checkpoints, recorded_settings
 from ..training.stream import Stream
 from .architecture import Architecture, decoder_network, encoder_network, hidden_widths, tied_network
 from .base import random_generator
-from .blocks import hold_out, training_data
+from .blocks import checked_weight, hold_out, training_data
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
 from .trained import BaseTrained
 
@@ -153,7 +151,7 @@ class BaseAutoencoder(BaseTrained):
 
     def _fit(self, X: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool) -> None:
         rows = self._begin_fit(X)
-        weight = None if sample_weight is None else _checked_weight(sample_weight, rows)
+        weight = None if sample_weight is None else checked_weight(sample_weight, rows)
         if weight is not None and isinstance(rows, np.ndarray) and not weight.all():  # what does not count is not there
             rows, weight = rows[weight > 0], weight[weight > 0]
         self.likelihood_ = choose_likelihood(self.likelihood, rows, self.real_likelihood)
@@ -255,12 +253,3 @@ class BaseAutoencoder(BaseTrained):
             raise ValueError(f"Expected more rows to hold some out for patience, got {n}; use validation=.")
         order = torch.from_numpy(np.random.RandomState(seed).permutation(n))
         return rows.take(order[n_held_out:]), rows.take(order[:n_held_out])
-
-
-def _checked_weight(sample_weight: Any, rows: np.ndarray | Shards) -> np.ndarray:
-    """Weights of the rows as float64, (n,)."""
-    weight = sample_weight.detach().cpu().numpy() if isinstance(sample_weight, Tensor) else sample_weight
-    weight = _check_sample_weight(weight, np.empty((len(rows), 0)), dtype=np.float64)
-    if (weight < 0).any() or not weight.sum() > 0:
-        raise ValueError("Expected weights >= 0 with a positive sum, got others.")
-    return weight
