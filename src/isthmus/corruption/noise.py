@@ -81,5 +81,6 @@ class UniformNoise(Corruption):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where: everywhere."""
-        noisy = x + draw_strength(self.scale, x) * batch_uniform(x)
-        return noisy.clamp(self.low, self.high), torch.ones_like(x, dtype=torch.bool)
+        noise = draw_strength(self.scale, x) * batch_uniform(x)
+        noisy = (x + noise).clamp(self.low, self.high)
+        return torch.where(noise == 0, x, noisy), torch.ones_like(x, dtype=torch.bool)

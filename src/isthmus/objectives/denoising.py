@@ -40,7 +40,7 @@ class Denoising(Wrapped):
 
     References:
         Vincent et al. (2008). Extracting and composing robust features with denoising autoencoders. ICML, eq. 5.
-        Vincent et al. (2010). Stacked denoising autoencoders. JMLR 11, sec. 3.3, on emphasis.
+        Vincent et al. (2010). Stacked denoising autoencoders. JMLR 11, sec. 3.4 (emphasis).
 
     Example:
         >>> from isthmus.corruption import Masking
