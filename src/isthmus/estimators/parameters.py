@@ -17,6 +17,9 @@ __all__ = ["OWN_MODULE", "check_parameters", "fits", "from_plain", "to_plain"]
 OWN_MODULE = "own module"
 """Stands in a file for an encoder or decoder that the user passed."""
 
+CLASS = "class"
+"""Stands in a file beside a dataclass's fields for its own name; no field can have that name."""
+
 _WORDS = {
     int: "an integer",
     float: "a finite number",
@@ -86,6 +89,8 @@ def _describe(hint: Any) -> str:
 def to_plain(name: str, value: Any) -> Any:
     """A parameter as JSON holds it: modules by a mark, a random generator by nothing, a dataclass by its fields.
 
+    A dataclass that derives from another, one of several kinds, has the name of its class beside them.
+
     Raises:
         ValueError: a parameter that JSON can't hold.
     """
@@ -94,7 +99,7 @@ def to_plain(name: str, value: Any) -> Any:
     if isinstance(value, np.random.RandomState):
         return None  # its state when fit began is gone
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        value = _kind(value) | {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): to_plain(f"{name}.{key}", item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -105,6 +110,27 @@ def to_plain(name: str, value: Any) -> Any:
     raise ValueError(
         f"Expected parameters that a file can hold, got {name}={value!r}; use numbers, text or a dataclass."
     )
+
+
+def _kind(value: Any) -> dict[str, str]:
+    """{CLASS: name} where the annotation names a base, from whose classes `from_plain` has to choose."""
+    if "__dataclass_fields__" not in vars(type(value)):
+        raise ValueError(
+            f"Expected a dataclass whose fields are all of it, got {type(value).__name__}, which derives from one; "
+            "use @dataclass(frozen=True) on it."
+        )
+    return {CLASS: type(value).__name__} if any(map(dataclasses.is_dataclass, type(value).__mro__[1:])) else {}
+
+
+def _class_named(kind: type, name: str) -> type:
+    """A dataclass, or what derives from it, by name: of several, as a notebook may define them, the newest."""
+    kinds = [kind]
+    for known in kinds:
+        kinds += known.__subclasses__()
+    named = [known for known in kinds if known.__name__ == name]
+    if not named:
+        raise ValueError(f"{name!r} is no {kind.__name__} known here; import what defines it first")
+    return named[-1]
 
 
 def from_plain(value: Any, hint: Any) -> Any:
@@ -118,8 +144,9 @@ def from_plain(value: Any, hint: Any) -> Any:
     if isinstance(value, dict):
         for kind in (hint, *get_args(hint)):
             if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-                hints = get_type_hints(kind)
-                made = kind(**{str(name): from_plain(item, hints.get(name, Any)) for name, item in value.items()})
+                kind = _class_named(kind, value.get(CLASS, kind.__name__))
+                hints, fields = get_type_hints(kind), {name: value[name] for name in value if name != CLASS}
+                made = kind(**{str(name): from_plain(item, hints.get(name, Any)) for name, item in fields.items()})
                 check_parameters(made)
                 return made
     return value
