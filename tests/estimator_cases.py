@@ -5,17 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isthmus import PCA, VAE, Autoencoder
+from isthmus import PCA, VAE, Autoencoder, FactorAnalysis, ProbabilisticPCA
 
-__all__ = ["MAKE", "QUICK", "every_estimator", "every_network", "pixel_images", "real_table"]
+__all__ = ["LINEAR", "MAKE", "QUICK", "every_estimator", "every_network", "pixel_images", "real_table"]
 
 QUICK = {"hidden": (16,), "max_epochs": 2, "random_state": 0}
-MAKE = {
-    "PCA": lambda n=2, **more: PCA(n),  # which takes no part in training
+LINEAR = {  # which take no part in training
+    "PCA": lambda n=2, **more: PCA(n),
+    "ProbabilisticPCA": lambda n=2, **more: ProbabilisticPCA(n),
+    "FactorAnalysis": lambda n=2, **more: FactorAnalysis(n),
+}
+MAKE = LINEAR | {
     "Autoencoder": lambda n=2, **more: Autoencoder(n, **QUICK | more),
     "VAE": lambda n=2, **more: VAE(n, **QUICK | more),
 }
-NETWORKS = {name: make for name, make in MAKE.items() if name != "PCA"}
+NETWORKS = {name: make for name, make in MAKE.items() if name not in LINEAR}
 every_estimator = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
 every_network = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 

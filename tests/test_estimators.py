@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from estimator_cases import MAKE, QUICK, every_estimator, every_network, pixel_images, real_table
+from estimator_cases import LINEAR, MAKE, QUICK, every_estimator, every_network, pixel_images, real_table
 from isthmus import VAE, Autoencoder
 from isthmus.training import Interrupted
 
@@ -41,7 +41,7 @@ STOCHASTIC = {
 @every_estimator
 @pytest.mark.filterwarnings("ignore")  # the checks warn of what they skip
 def test_scikit_learn_s_own_checks(make):
-    expected = {} if make is MAKE["PCA"] else STOCHASTIC
+    expected = {} if make in LINEAR.values() else STOCHASTIC
     results = check_estimator(make(1), expected_failed_checks=expected, on_fail=None, on_skip=None)
     failed = {result["check_name"] for result in results if result["status"] == "failed"}
     assert failed == set()
@@ -151,7 +151,7 @@ def test_uint8_pixels_are_scaled_here_and_come_back_as_0_to_255(make, likelihood
     """The model of uint8 is the model of the same pixels as floats in [0, 1], but for the units of what comes back."""
     floats = (images / 255).astype(np.float32)
     model, other = (make(likelihood=likelihood).fit(X) for X in (images, floats))
-    exact = "bernoulli" in likelihood and make is not MAKE["PCA"]
+    exact = "bernoulli" in likelihood and make not in LINEAR.values()
     for X in (floats, images):  # both are taken by the model of uint8
         np.testing.assert_allclose(model.transform(X), other.transform(floats), atol=0 if exact else 1e-4)
         np.testing.assert_allclose(model.reconstruct(X), 255 * other.reconstruct(floats), rtol=1e-6, atol=0.01)
@@ -222,7 +222,7 @@ def test_samples_are_functions_of_their_seed(make, table):
         model.sample(5, random_state=3), model.sample(5, random_state=np.random.RandomState(3))
     )
     assert not np.array_equal(model.sample(5, random_state=3), model.sample(5, random_state=4))
-    if make is not MAKE["PCA"]:  # which has no seed of its own
+    if make not in LINEAR.values():  # which have no seed of their own
         np.testing.assert_array_equal(model.sample(5), model.sample(5, random_state=0))
 
 
@@ -236,7 +236,7 @@ def test_a_fit_that_is_refused_leaves_the_estimator_as_it_was(make, table, image
         raise Interrupted
 
     monkeypatch.setattr("isthmus.estimators.network.fit", interrupted)
-    monkeypatch.setattr("isthmus.estimators.pca.decomposition.PCA", interrupted)
+    monkeypatch.setattr("isthmus.estimators.linear_gaussian.covariance_of", interrupted)
     for X, error in ((images * np.nan, ValueError), (images, Interrupted)):
         for model in (fitted, fresh):
             with pytest.raises(error):

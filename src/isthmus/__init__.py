@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .data import load_data
-    from .estimators import PCA, VAE, Autoencoder, load
+    from .estimators import (
+        PCA,
+        VAE,
+        Autoencoder,
+        FactorAnalysis,
+        ProbabilisticPCA,
+        load,
+    )
     from .evaluation import evaluate
     from .model import Batch, Conditional, LatentVariableModel, Trace
     from .training import Settings, fit
@@ -21,7 +28,9 @@ __all__ = [
     "Autoencoder",
     "Batch",
     "Conditional",
+    "FactorAnalysis",
     "LatentVariableModel",
+    "ProbabilisticPCA",
     "Settings",
     "Trace",
     "evaluate",
@@ -34,7 +43,14 @@ __version__ = "0.1.0"
 
 _HOME = {
     "data": ("load_data",),
-    "estimators": ("PCA", "VAE", "Autoencoder", "load"),
+    "estimators": (
+        "PCA",
+        "VAE",
+        "Autoencoder",
+        "FactorAnalysis",
+        "ProbabilisticPCA",
+        "load",
+    ),
     "evaluation": ("evaluate",),
     "model": ("Batch", "Conditional", "LatentVariableModel", "Trace"),
     "training": ("Settings", "fit"),
