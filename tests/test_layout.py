@@ -25,6 +25,7 @@ ROWS = [
     ["distributions", "data"],
     ["nets", "heads", "priors", "corruption", "linear", "mixtures", "inference"],
     ["model"],
+    ["boltzmann"],
     ["objectives"],
     ["training"],
     ["evaluation", "coding"],

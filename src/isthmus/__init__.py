@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from .data import load_data
     from .estimators import (
         PCA,
+        RBM,
         VAE,
         Autoencoder,
+        DenoisingAutoencoder,
         FactorAnalysis,
+        KSparseAutoencoder,
         ProbabilisticPCA,
         load,
     )
@@ -24,11 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PCA",
+    "RBM",
     "VAE",
     "Autoencoder",
     "Batch",
     "Conditional",
+    "DenoisingAutoencoder",
     "FactorAnalysis",
+    "KSparseAutoencoder",
     "LatentVariableModel",
     "ProbabilisticPCA",
     "Settings",
@@ -45,9 +51,12 @@ _HOME = {
     "data": ("load_data",),
     "estimators": (
         "PCA",
+        "RBM",
         "VAE",
         "Autoencoder",
+        "DenoisingAutoencoder",
         "FactorAnalysis",
+        "KSparseAutoencoder",
         "ProbabilisticPCA",
         "load",
     ),

@@ -2,19 +2,25 @@
 
 from .autoencoder import Autoencoder
 from .base import LatentEstimator
+from .denoising import DenoisingAutoencoder
 from .factor_analysis import FactorAnalysis
+from .k_sparse import KSparseAutoencoder
 from .network import BaseAutoencoder
 from .pca import PCA
 from .probabilistic_pca import ProbabilisticPCA
+from .rbm import RBM
 from .saved import load
 from .vae import VAE
 
 __all__ = [
     "PCA",
+    "RBM",
     "VAE",
     "Autoencoder",
     "BaseAutoencoder",
+    "DenoisingAutoencoder",
     "FactorAnalysis",
+    "KSparseAutoencoder",
     "LatentEstimator",
     "ProbabilisticPCA",
     "load",

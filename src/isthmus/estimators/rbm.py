@@ -82,8 +82,6 @@ class RBM(BaseAutoencoder):
     validation_fraction: ClassVar[Any] = 0.1
     sharded: ClassVar[Any] = False
 
-    model_: RestrictedBoltzmannMachine
-
     def _model(self, n_features: int) -> RestrictedBoltzmannMachine:
         return RestrictedBoltzmannMachine(
             n_features,

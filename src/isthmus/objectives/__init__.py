@@ -2,12 +2,14 @@
 
 from .base import Loss, Objective, Penalised, Penalty, Wrapped
 from .binarised import DynamicBinarisation
+from .contrastive_divergence import ContrastiveDivergence
 from .denoising import Denoising
 from .elbo import ELBO, evidence_minus_posterior_kl, joint_plus_entropy, reconstruction_minus_kl
 from .reconstruction import Reconstruction
 
 __all__ = [
     "ELBO",
+    "ContrastiveDivergence",
     "Denoising",
     "DynamicBinarisation",
     "Loss",
