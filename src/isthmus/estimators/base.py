@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         pixels_: True where the data were uint8.
         scaling_: from the data as given to the model's units.
     """
+
+    conditional: ClassVar[bool] = False
+    """Whether methods also take `conditions`: see `ConditionalVAE`."""
 
     n_components: int
     scaling_: Scaling
@@ -158,8 +161,8 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return in_blocks(X, self._rows, self._codes)
 
     @abstractmethod
-    def _codes(self, rows: np.ndarray) -> np.ndarray:
-        """Codes of validated rows, (n, n_components)."""
+    def _codes(self, rows: np.ndarray, *beside: Tensor) -> np.ndarray:
+        """Codes of validated rows, (n, n_components), and of what a model may know beside them: see `in_blocks`."""
 
     @abstractmethod
     def inverse_transform(self, Z: Any) -> np.ndarray:
@@ -182,7 +185,11 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             ValueError: rows of another shape or out of range.
         """
         check_is_fitted(self)
-        return in_blocks(X, self._rows, lambda rows: self.inverse_transform(self._codes(rows)))
+        return in_blocks(X, self._rows, self._rebuilt)
+
+    def _rebuilt(self, rows: np.ndarray, *beside: Tensor) -> np.ndarray:
+        """Validated rows, encoded and decoded."""
+        return self.inverse_transform(self._codes(rows, *beside))
 
     def squared_error(self, X: Any) -> np.ndarray:
         """Squared error of each row's reconstruction, summed over its features.
@@ -199,9 +206,9 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         check_is_fitted(self)
         return in_blocks(X, self._rows, self._squared_error)
 
-    def _squared_error(self, rows: np.ndarray) -> np.ndarray:
+    def _squared_error(self, rows: np.ndarray, *beside: Tensor) -> np.ndarray:
         """Squared errors of validated rows, (n,)."""
-        return np.square(self.data_units(rows) - self.data_units(self.inverse_transform(self._codes(rows)))).sum(axis=1)
+        return np.square(self.data_units(rows) - self.data_units(self._rebuilt(rows, *beside))).sum(axis=1)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`, so that model selection works; y is ignored."""
@@ -220,12 +227,15 @@ class LatentEstimator(Saved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Raises:
             ValueError: n_samples below 1, or no prior to draw from.
         """
+        return self.inverse_transform(self._new_codes(n_samples, random_state))
+
+    def _new_codes(self, n_samples: int, random_state: int | np.random.RandomState | None) -> np.ndarray:
         check_is_fitted(self)
         if not fits(n_samples, int) or n_samples < 1:
             raise ValueError(f"Expected n_samples >= 1, got {n_samples!r}.")
         if random_state is None:
             random_state = getattr(self, "random_state", None)
-        return self.inverse_transform(self._draw_codes(int(n_samples), random_generator(random_state)))
+        return self._draw_codes(int(n_samples), random_generator(random_state))
 
     @abstractmethod
     def _draw_codes(self, n_samples: int, generator: np.random.RandomState) -> np.ndarray:

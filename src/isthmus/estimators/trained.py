@@ -50,11 +50,16 @@ class BaseTrained(LatentEstimator):
         x = super()._scaled(rows)
         return binarised(x, seed) if self.parameters_.get("binarisation") == "dynamic" else x
 
-    def _codes(self, rows: np.ndarray) -> np.ndarray:
+    def _codes(self, rows: np.ndarray, condition: Tensor | None = None) -> np.ndarray:
         encoder: Any = self.model_.encoder
         with evaluating(self.model_):
-            (codes,) = map_rows(lambda x: encoder(x).mean, self._scaled(rows), device=device_of(self.model_))
+            (codes,) = map_rows(
+                lambda x, c: encoder(x, c).mean, self._scaled(rows), condition, device=device_of(self.model_)
+            )
         return codes.numpy()
+
+    def _rebuilt(self, rows: np.ndarray, condition: Tensor | None = None) -> np.ndarray:
+        return self._decoded(self._checked_codes(self._codes(rows, condition)), condition)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Decode codes.
@@ -69,9 +74,13 @@ class BaseTrained(LatentEstimator):
         Raises:
             ValueError, TypeError: codes of another width, or not finite numbers.
         """
-        codes = torch.from_numpy(self._checked_codes(Z)).float()
+        return self._decoded(self._checked_codes(Z))
+
+    def _decoded(self, codes: np.ndarray, condition: Tensor | None = None) -> np.ndarray:
+        """Rows from codes, in the units and the shape of the data."""
+        decoder, z = self.model_.decoder, torch.tensor(codes, dtype=torch.float32)
         with evaluating(self.model_):
-            (means,) = map_rows(lambda z: self.model_.decoder(z).mean, codes, device=device_of(self.model_))
+            (means,) = map_rows(lambda z, c: decoder(z, c).mean, z, condition, device=device_of(self.model_))
         rows = self.scaling_.inverse(means.double())
         far_from_zero = self.scaling_.shift is not None and not self.pixels_
         return self._shaped((rows if far_from_zero else rows.float()).numpy())
@@ -99,18 +108,19 @@ class BaseTrained(LatentEstimator):
             TypeError: importance samples of a deterministic code.
         """
         check_is_fitted(self)
+        return in_blocks(X, self._rows, lambda rows: self._scores(rows, None, n_importance_samples))
 
-        def score(rows: np.ndarray) -> np.ndarray:
-            x = self._scaled(rows)
-            if n_importance_samples:
-                found = importance_log_likelihood(self.model_, x, n_samples=n_importance_samples).log_likelihood
-            elif self.model_.prior is None:
-                return -self._squared_error(rows)
-            else:
-                found = bound(self.model_, x).bound
-            return found.numpy() - self.n_features_in_ * self.log_scale_
-
-        return in_blocks(X, self._rows, score)
+    def _scores(self, rows: np.ndarray, condition: Tensor | None, n_importance_samples: int) -> np.ndarray:
+        """Scores of validated rows, (n,)."""
+        x = self._scaled(rows)
+        if n_importance_samples:
+            estimate = importance_log_likelihood(self.model_, x, n_importance_samples, condition=condition)
+            found = estimate.log_likelihood
+        elif self.model_.prior is None:
+            return -self._squared_error(rows)
+        else:
+            found = bound(self.model_, x, condition=condition).bound
+        return found.numpy() - self.n_features_in_ * self.log_scale_
 
     def fit_prior(self, X: Any, kind: Literal["gaussian", "mixture"] = "gaussian", n_mixture: int = 10) -> Self:
         """Fit a distribution to the codes of rows X, from which `sample` then draws.
