@@ -18,6 +18,7 @@ from ..objectives import DynamicBinarisation, Objective
 from ..processes import from_first, joined
 from ..training import Rows, Schedule, Settings, fit
 from ..training.checkpoint import checkpoints, recorded_settings
+from ..training.run import steps_per_epoch
 from ..training.stream import Stream
 from .architecture import Architecture, decoder_network, encoder_network, hidden_widths, tied_network
 from .base import random_generator
@@ -165,6 +166,7 @@ class BaseAutoencoder(BaseTrained):
         seed = self._seed(folder if resume else None)
         train, held_out = self._split(training_data(rows, weight), validation, seed)
         settings, objective = self._settings(seed), self._objective()
+        self.n_steps_ = steps_per_epoch(train.n_rows, settings) * settings.max_epochs
         if self.binarisation == "dynamic":
             objective = DynamicBinarisation(objective)
         self._check_size()

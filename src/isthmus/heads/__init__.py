@@ -6,6 +6,7 @@ from .categorical import CategoricalHead
 from .discretised_logistic import DiscretisedLogisticHead
 from .gaussian import FixedGaussianHead, FullGaussianHead, GaussianHead, LearnedGaussianHead
 from .point import PointHead
+from .top_k import TopKHead, top_k_mask
 
 __all__ = [
     "LOG_SCALE_FLOOR",
@@ -19,5 +20,7 @@ __all__ = [
     "Head",
     "LearnedGaussianHead",
     "PointHead",
+    "TopKHead",
     "bounded_log_scale",
+    "top_k_mask",
 ]
