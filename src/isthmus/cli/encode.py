@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..estimators.blocks import row_blocks
 from .options import RowsOptions
-from .rows import row_blocks, write_rows
+from .rows import write_rows
 from .terminal import parse, print_result
 
 __all__ = ["EncodeOptions", "run"]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..estimators.blocks import row_blocks
 from .data_options import own_units
 from .options import RowsOptions
-from .rows import row_blocks, write_rows
+from .rows import write_rows
 from .terminal import parse, print_result
 
 __all__ = ["ReconstructOptions", "run"]

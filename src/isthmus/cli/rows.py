@@ -9,24 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from ..data import Shards
-from ..estimators.blocks import block_rows
 from ..files import replacing
 from .main import UsageError
 
-__all__ = ["row_blocks", "write_rows"]
-
-
-def row_blocks(X: Any) -> Iterator[Any]:
-    """Rows in memory as they are; those of shards in blocks of a size that leaves results as they would be at once."""
-    if isinstance(X, Shards):
-        yield from X.blocks(block_rows(X))
-    else:
-        yield X
+__all__ = ["write_rows"]
 
 
 def write_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "column_moments",
     "hold_out",
     "in_blocks",
+    "row_blocks",
     "shards_of",
     "training_data",
 ]
@@ -44,13 +45,25 @@ def block_rows(rows: Any) -> int:
     return max(1, BLOCK_BYTES // chunk_bytes) * CHUNK_SIZE
 
 
-def in_blocks(X: Any, check: Callable[[Any], np.ndarray], function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def row_blocks(X: Any) -> Iterator[Any]:
+    """Rows in memory as they are; those of shards in blocks of a size that leaves results as they would be at once."""
+    shards = shards_of(X)
+    if shards is None:
+        yield X
+    else:
+        yield from shards.blocks(block_rows(shards))
+
+
+def in_blocks(
+    X: Any, check: Callable[[Any], np.ndarray], function: Callable[..., np.ndarray], *beside: Tensor
+) -> np.ndarray:
     """A function of validated rows, a block at a time: memory stays constant but for the result.
 
     Args:
         X: rows in any form.
         check: from rows to validated ones (n, F).
-        function: from validated rows to one result a row, (n, ...).
+        function: from validated rows, and what is beside them, to one result a row, (n, ...).
+        *beside: what else is known of each row, such as its condition, (n, ...) each.
     """
     shards = shards_of(X)
     rows: Any = check(X) if shards is None else shards
@@ -58,7 +71,7 @@ def in_blocks(X: Any, check: Callable[[Any], np.ndarray], function: Callable[[np
     results = np.empty(0)
     for start in range(0, max(1, len(rows)), size):
         here = slice(start, min(start + size, len(rows)))
-        part = function(rows[here] if shards is None else check(shards[here]))
+        part = function(rows[here] if shards is None else check(shards[here]), *(known[here] for known in beside))
         if start == 0:
             if len(part) == len(rows):
                 return part
@@ -78,22 +91,23 @@ def check_conversion(X: Any) -> None:
         )
 
 
-def training_data(rows: np.ndarray | Shards, weight: np.ndarray | None) -> Rows | Stream:
-    """What `fit` trains on."""
-    counted = None if weight is None else torch.from_numpy(weight)
-    if isinstance(rows, Shards):
-        return Stream(rows, weight=counted)
-    return Rows(torch.from_numpy(rows), weight=counted)
+def training_data(rows: np.ndarray | Shards, weight: np.ndarray | None, beside: Mapping[str, Tensor]) -> Rows | Stream:
+    """What `fit` trains on: rows, their weights, and other parts of `Rows` by name."""
+    parts = {**beside} if weight is None else {**beside, "weight": torch.from_numpy(weight)}
+    return Stream(rows, **parts) if isinstance(rows, Shards) else Rows(torch.from_numpy(rows), **parts)
 
 
 def hold_out(stream: Stream, fraction: float, seed: int) -> tuple[Stream, Rows]:
     """Training rows, and rows held out in memory: whole blocks, no more of them than fit in a buffer."""
     held_out, train = stream.shards.draw(seed, fraction)
-    parts, weights = [stream.shards.part(ranges) for ranges in (train, held_out)], [None, None]
-    if stream.weight is not None:
-        weights = [torch.cat([stream.weight[a:b] for a, b in ranges]) for ranges in (train, held_out)]
-    x = torch.from_numpy(np.asarray(parts[1])).reshape(len(parts[1]), -1)
-    return Stream(parts[0], weight=weights[0]), Rows(x, weight=weights[1])
+    kept, apart = (stream.shards.part(ranges) for ranges in (train, held_out))
+    x = torch.from_numpy(np.asarray(apart)).reshape(len(apart), -1)
+    known = {name: getattr(stream, name) for name in Rows._fields[1:]}
+    others = [
+        {name: torch.cat([part[a:b] for a, b in ranges]) for name, part in known.items() if part is not None}
+        for ranges in (train, held_out)
+    ]
+    return Stream(kept, **others[0]), Rows(x, **others[1])
 
 
 def checked_weight(sample_weight: Any, rows: np.ndarray | Shards) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
@@ -119,6 +121,25 @@ class Saved:
         write_json(Path(folder) / "config.json", record | ({} if data is None else {"data": data}))
         wait_for_all()  # the first process writes, and all may load
         return Path(folder)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what turns rows into codes and codes into rows: two models with the same one are the same.
+
+        Use it to know again whose codes a file holds. The estimator's name, the units and every weight count; a prior
+        fitted to the codes and the history of training don't.
+        """
+        check_is_fitted(self)
+        estimator: Any = self
+        tensors = {name: t for name, t in estimator._fitted()[0].items() if not name.startswith("prior.")}
+        shape = [type(self).__name__, list(estimator.feature_shape_), bool(estimator.pixels_), estimator.scaling_.scale]
+        if estimator.scaling_.shift is not None:
+            tensors["scaling.shift"] = estimator.scaling_.shift
+        digest = sha256(json.dumps(shape).encode())
+        for name, tensor in sorted(tensors.items()):
+            array = tensor.detach().cpu().contiguous().numpy()
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
 
     def _take(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
         """Become the fitted model that a file describes."""
