@@ -82,6 +82,11 @@ class RBM(BaseAutoencoder):
     validation_fraction: ClassVar[Any] = 0.1
     sharded: ClassVar[Any] = False
 
+    @property
+    def _machine(self) -> RestrictedBoltzmannMachine:
+        model: Any = self.model_
+        return model
+
     def _model(self, n_features: int) -> RestrictedBoltzmannMachine:
         return RestrictedBoltzmannMachine(
             n_features,
@@ -119,7 +124,7 @@ class RBM(BaseAutoencoder):
 
         def score(rows: np.ndarray) -> np.ndarray:
             with evaluating(self.model_):
-                (found,) = map_rows(self.model_.free_energy, self._scaled(rows), device=device_of(self.model_))
+                (found,) = map_rows(self._machine.free_energy, self._scaled(rows), device=device_of(self.model_))
             return -found.double().numpy() - self.n_features_in_ * self.log_scale_
 
         return in_blocks(X, self._rows, score)
@@ -131,7 +136,7 @@ class RBM(BaseAutoencoder):
             ValueError: both layers are larger.
         """
         check_is_fitted(self)
-        return float(self.model_.log_partition())
+        return float(self._machine.log_partition())
 
     def log_likelihood(self, X: Any) -> np.ndarray:
         """log p(v) of each row, exactly, in nats and units of the data, for models whose `log_partition` is known.
@@ -172,7 +177,7 @@ class RBM(BaseAutoencoder):
         """Hidden units at the end of chains that begin where persistent ones stand, or else at random."""
         if hasattr(self, "prior_"):
             return super()._draw_codes(n_samples, generator)
-        model = self.model_
+        model = self._machine
 
         def start() -> Tensor:
             if self.parameters_["persistent"]:
@@ -186,5 +191,5 @@ class RBM(BaseAutoencoder):
         device = device_of(self.model_)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
             torch.manual_seed(int(generator.randint(2**31 - 1)))
-            v = self.model_.gibbs(start().to(device), n_steps - 1)
-            return self.model_.sample_hidden(v).cpu().numpy()
+            v = self._machine.gibbs(start().to(device), n_steps - 1)
+            return self._machine.sample_hidden(v).cpu().numpy()
