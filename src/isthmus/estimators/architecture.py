@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..nets import MLP, ConvDecoder, ConvEncoder, ResNetDecoder, ResNetEncoder, TiedMLP, Transposed, linear_maps
 from .own_network import OwnNetwork
@@ -32,18 +33,41 @@ def hidden_widths(estimator: BaseAutoencoder) -> tuple[int, ...]:
     return (512,) if estimator.architecture == "mlp" else (32, 64)
 
 
+class BesideFeatures(nn.Module):
+    """A network of rows alone, that of images say, in a model that joins a condition to rows: it joins the features.
+
+    Args:
+        net: rows (..., n_features of a row) -> features.
+        n_conditions: width of the condition, the last so many columns of the input.
+        n_features: width of the output, that of the net's and the condition's.
+    """
+
+    def __init__(self, net: Any, n_conditions: int) -> None:
+        super().__init__()
+        self.net, self.n_conditions = net, n_conditions
+        self.n_features = net.n_features + n_conditions
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of the rows, and the condition."""
+        rows, condition = x[..., : -self.n_conditions], x[..., -self.n_conditions :]
+        return torch.cat((self.net(rows), condition), dim=-1)
+
+
 def encoder_network(estimator: BaseAutoencoder, n_features: int) -> Any:
-    """From rows (n, n_features) to features, whose width is its `n_features`."""
+    """From rows (n, n_features), and their conditions if there are any, to features: `n_features` of it."""
+    widths, activation, n_conditions = hidden_widths(estimator), estimator.activation, estimator._n_conditions
     if estimator.encoder is not None:
-        return OwnNetwork(estimator.encoder, n_features, "encoder")
-    widths, activation = hidden_widths(estimator), estimator.activation
-    if estimator.architecture == "mlp":
-        return MLP(n_features, widths, activation)
-    return _OF_IMAGES[estimator.architecture][0](_image_shape(estimator.feature_shape_), widths, activation)
+        net: Any = OwnNetwork(estimator.encoder, n_features, "encoder")
+    elif estimator.architecture == "mlp":
+        return MLP(n_features + n_conditions, widths, activation)
+    else:
+        net = _OF_IMAGES[estimator.architecture][0](_image_shape(estimator.feature_shape_), widths, activation)
+    return BesideFeatures(net, n_conditions) if n_conditions else net
 
 
-def decoder_network(estimator: BaseAutoencoder, n_inputs: int) -> tuple[Any, Any]:
-    """From codes (n, n_inputs) to features, and what makes the likelihood's map of them, or None for a linear one."""
+def decoder_network(estimator: BaseAutoencoder) -> tuple[Any, Any]:
+    """From codes, and conditions, to features; and what makes the likelihood's map of these, None for a linear one."""
+    n_inputs = estimator.n_components + estimator._n_conditions
     if estimator.decoder is not None:
         own = OwnNetwork(estimator.decoder, n_inputs, "decoder")
         return own, own.project

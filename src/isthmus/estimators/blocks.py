@@ -93,7 +93,7 @@ def check_conversion(X: Any) -> None:
 
 def training_data(rows: np.ndarray | Shards, weight: np.ndarray | None, beside: Mapping[str, Tensor]) -> Rows | Stream:
     """What `fit` trains on: rows, their weights, and other parts of `Rows` by name."""
-    parts = {**beside} if weight is None else {**beside, "weight": torch.from_numpy(weight)}
+    parts: dict[str, Any] = {**beside} if weight is None else {**beside, "weight": torch.from_numpy(weight)}
     return Stream(rows, **parts) if isinstance(rows, Shards) else Rows(torch.from_numpy(rows), **parts)
 
 
@@ -103,7 +103,7 @@ def hold_out(stream: Stream, fraction: float, seed: int) -> tuple[Stream, Rows]:
     kept, apart = (stream.shards.part(ranges) for ranges in (train, held_out))
     x = torch.from_numpy(np.asarray(apart)).reshape(len(apart), -1)
     known = {name: getattr(stream, name) for name in Rows._fields[1:]}
-    others = [
+    others: list[dict[str, Any]] = [
         {name: torch.cat([part[a:b] for a, b in ranges]) for name, part in known.items() if part is not None}
         for ranges in (train, held_out)
     ]

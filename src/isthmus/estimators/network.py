@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..data.memory import check_fits
 from ..model import Conditional, LatentVariableModel
@@ -108,9 +108,14 @@ class BaseAutoencoder(BaseTrained):
         net = encoder_network(self, n_features)
         return Conditional(net, head(net.n_features, self.n_components))
 
+    @property
+    def _n_conditions(self) -> int:
+        """Width of the condition that goes with each row."""
+        return 0
+
     def _decoder(self, n_features: int, mirrored: Conditional | None = None) -> Conditional:
         """p(x|z): the decoder's network with the likelihood's head; an encoder that is mirrored lends its weights."""
-        net, project = decoder_network(self, self.n_components) if mirrored is None else tied_network(self, mirrored)
+        net, project = decoder_network(self) if mirrored is None else tied_network(self, mirrored)
         return Conditional(net, likelihood_head(self.likelihood_, net.n_features, n_features, project))
 
     # --- fit --------------------------------------------------------------------------------
@@ -147,13 +152,17 @@ class BaseAutoencoder(BaseTrained):
             Interrupted: Ctrl-C. After any error the estimator is as it was before; with a folder, training can resume.
         """
         with joined(), self._all_or_nothing():
-            self._fit(X, sample_weight, validation, folder, resume)
+            self._fit(X, y, sample_weight, validation, folder, resume)
         return self
 
-    def _fit(self, X: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool) -> None:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
+    ) -> None:
         rows = self._begin_fit(X)
+        beside = self._beside(y, len(rows))
         weight = None if sample_weight is None else checked_weight(sample_weight, rows)
         if weight is not None and isinstance(rows, np.ndarray) and not weight.all():  # what does not count is not there
+            beside = {name: part[torch.from_numpy(weight > 0)] for name, part in beside.items()}
             rows, weight = rows[weight > 0], weight[weight > 0]
         self.likelihood_ = choose_likelihood(self.likelihood, rows, self.real_likelihood)
         check_range(self.likelihood_, rows, self.pixels_)
@@ -164,7 +173,7 @@ class BaseAutoencoder(BaseTrained):
             )
         self.scaling_ = choose_scaling(self.likelihood_, rows, weight)
         seed = self._seed(folder if resume else None)
-        train, held_out = self._split(training_data(rows, weight), validation, seed)
+        train, held_out = self._split(training_data(rows, weight, beside), validation, seed)
         settings, objective = self._settings(seed), self._objective()
         self.n_steps_ = steps_per_epoch(train.n_rows, settings) * settings.max_epochs
         if self.binarisation == "dynamic":
@@ -239,12 +248,20 @@ class BaseAutoencoder(BaseTrained):
             seed=seed,
         )
 
+    def _beside(self, y: Any, n_rows: int) -> dict[str, Tensor]:
+        """What y says of each row, as parts of `Rows`: nothing, unless a model learns from it."""
+        return {}
+
+    def _held_out(self, validation: Any) -> Rows:
+        """Rows that were given for validation."""
+        rows = self._rows(validation)
+        check_range(self.likelihood_, rows, self.pixels_)
+        return Rows(torch.from_numpy(rows))
+
     def _split(self, rows: Rows | Stream, validation: Any, seed: int) -> tuple[Rows | Stream, Rows | None]:
         """Training and validation rows: those given, or a seeded part of X where early stopping needs some."""
         if validation is not None:
-            held_out = self._rows(validation)
-            check_range(self.likelihood_, held_out, self.pixels_)
-            return rows, Rows(torch.from_numpy(held_out))
+            return rows, self._held_out(validation)
         if self.patience is None:
             return rows, None
         if isinstance(rows, Stream):
