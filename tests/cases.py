@@ -23,6 +23,7 @@ from isthmus.heads import (
     GaussianHead,
     LearnedGaussianHead,
     PointHead,
+    TopKHead,
 )
 from isthmus.model import Batch, Conditional, LatentVariableModel, Layer, Sampler, Trace, draw
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder, ResNetDecoder, ResNetEncoder
@@ -162,6 +163,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "autoencoder": lambda: Case(autoencoder(), Reconstruction(), real),
     "autoencoder, sigmoid code": lambda: Case(autoencoder(torch.sigmoid), Reconstruction(), real),
     "autoencoder, denoising": lambda: Case(autoencoder(), Denoising(Reconstruction(), every_other_lost), real),
+    # Without annealing, where k would differ between the first calls.
+    "autoencoder, k-sparse": lambda: Case(
+        table_model(TopKHead(H, D, k=2), FixedGaussianHead(H, F), None), Reconstruction(), real
+    ),
     "VAE": lambda: Case(vae(), ELBO(), binary),
     # Of binary pixels nothing is left to draw, so that an example's loss does not depend on its company.
     "VAE, dynamic binarisation": lambda: Case(vae(), DynamicBinarisation(ELBO()), binary),

@@ -19,7 +19,7 @@ from cases import autoencoder, binary, image_vae, vae
 from isthmus import VAE, evaluate, load
 from isthmus.corruption import GaussianNoise, Masking
 from isthmus.files import write_tensors
-from isthmus.heads import BernoulliHead, FullGaussianHead
+from isthmus.heads import BernoulliHead, FixedGaussianHead, FullGaussianHead, TopKHead
 from isthmus.model import Conditional, LatentVariableModel
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder
 from isthmus.objectives import ELBO, Denoising, Reconstruction
@@ -37,6 +37,11 @@ def full_covariance() -> LatentVariableModel:
     return LatentVariableModel(encoder, Conditional(MLP(3, (8,)), BernoulliHead(8, X.shape[1])), StandardNormal(3))
 
 
+def k_sparse() -> LatentVariableModel:
+    encoder = Conditional(MLP(X.shape[1], (8,)), TopKHead(8, 4, k=1, annealing_steps=9))
+    return LatentVariableModel(encoder, Conditional(MLP(4, (8,)), FixedGaussianHead(8, X.shape[1])), None)
+
+
 def convolutional() -> LatentVariableModel:
     return image_vae(ConvEncoder, ConvDecoder)
 
@@ -45,6 +50,7 @@ RUNS = {
     "plain": (autoencoder, Reconstruction()),
     "denoising": (autoencoder, Denoising(Reconstruction(), Masking(0.3))),
     "gaussian denoising": (vae, Denoising(ELBO(), GaussianNoise(0.2))),
+    "k-sparse": (k_sparse, Reconstruction()),
     "variational": (vae, ELBO(n_samples=3, warm_up=7)),
     "free bits": (vae, ELBO(free_bits=0.3)),
     "full covariance": (full_covariance, ELBO()),

@@ -33,7 +33,7 @@ def _top_k_mask(scores: Tensor, k: Tensor) -> Tensor:
     if n_kept >= scores.shape[-1]:
         return torch.ones_like(scores, dtype=torch.bool)
     kept = scores.topk(n_kept, dim=-1, sorted=False).indices
-    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, kept, True)
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, kept, value=True)
 
 
 @_top_k_mask.register_fake
@@ -59,7 +59,7 @@ def top_k_mask(scores: Tensor, k: Tensor | int) -> Tensor:
 
 
 class TopKHead(PointHead):
-    r"""A deterministic code of which only the k largest units are kept, :math:`z = h \odot [h + b \in \mathrm{top}_k(h + b)]`.
+    r"""A deterministic code of which the k largest are kept, :math:`z = h \odot [h + b \in \mathrm{top}_k(h + b)]`.
 
     Use it for sparse codes whose sparsity is exactly known. While it trains, k falls linearly from all units to its
     value, so that units find their work before others crowd them out. A unit that is hardly ever kept would die, as no
