@@ -178,9 +178,10 @@ def test_a_real_vae_autoencoder_and_pca_are_told_apart():
         model = ModelView(kind, estimator.fit(data.x_train), view)
         assert model.kind == kind
         np.testing.assert_allclose(model.errors, estimator.squared_error(view.x), rtol=1e-5)
-        assert model.naive_samples(3).shape == model.gaussian_samples(3).shape == (3, 8, 8)
+        for prior in ("normal", "gaussian", "mixture"):
+            assert model.samples(3, prior).shape == (3, 8, 8)
         if kind != "deterministic":
-            assert model.model_samples(3).shape == (3, 8, 8)
+            assert model.samples(3).shape == (3, 8, 8)
 
 
 # --- the page -------------------------------------------------------------------------------

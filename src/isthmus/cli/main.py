@@ -21,6 +21,7 @@ COMMANDS = {
     "encode": "write the codes of data",
     "reconstruct": "encode data and decode them again",
     "sample": "write new data drawn from a trained model",
+    "plot": "draw a picture of a trained model: rows, codes, filters, samples, its network",
     "data": "list, describe, fetch and check the sets that have a name",
 }
 

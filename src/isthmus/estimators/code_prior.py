@@ -61,6 +61,19 @@ class CodePrior(NamedTuple):
         np.linalg.cholesky(prior.covariances)  # LinAlgError, a ValueError, where it is no covariance
         return prior
 
+    def log_density(self, codes: np.ndarray) -> np.ndarray:
+        """Log-density of codes (n, D), in nats, (n,)."""
+        parts = np.empty((len(codes), len(self.weights)))
+        factors = np.linalg.cholesky(self.covariances)
+        with np.errstate(divide="ignore"):  # a component without weight
+            log_weights = np.log(self.weights / self.weights.sum())
+        for i, (mean, factor) in enumerate(zip(self.means, factors, strict=True)):
+            white = np.linalg.solve(factor, (codes - mean).T)
+            log_determinant = np.log(np.diagonal(factor)).sum()
+            constant = 0.5 * codes.shape[1] * np.log(2 * np.pi)
+            parts[:, i] = log_weights[i] - 0.5 * np.square(white).sum(axis=0) - log_determinant - constant
+        return np.logaddexp.reduce(parts, axis=1)
+
     def sample(self, n_samples: int, generator: np.random.RandomState) -> np.ndarray:
         """Draw codes, (n_samples, D)."""
         component = generator.choice(len(self.weights), size=n_samples, p=self.weights / self.weights.sum())

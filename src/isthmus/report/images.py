@@ -72,19 +72,23 @@ def tiles(x: np.ndarray, style: ImageStyle, theme: Theme = LIGHT, size: int = TI
     return _resized(255 * np.broadcast_to(x, (*x.shape[:3], 3)), size)
 
 
-def signed_tiles(x: np.ndarray, theme: Theme = LIGHT) -> np.ndarray:
-    """Colours (n, H, W, 3) of images with a sign: each is scaled by its largest value; zero is the paper.
+def signed_tiles(x: np.ndarray, theme: Theme = LIGHT, size: int = TILE, *, together: bool = False) -> np.ndarray:
+    """Colours (n, H, W, 3) of images with a sign: zero is the paper, and NaN is no part of the image.
 
     Args:
         x: images (n, h, w) or (n, c, h, w); channels are averaged.
         theme: whose two first model colours stand for above and below zero.
+        size: pixels of the longer side, about.
+        together: all on the scale of the largest value of all, and not each on its own.
     """
     x = np.asarray(x, np.float32)
     x = x.mean(axis=1) if x.ndim == 4 else x
-    largest = np.abs(x).max(axis=(1, 2), keepdims=True)
+    empty, x = np.isnan(x)[..., None], np.nan_to_num(x)
+    largest = np.abs(x).max(axis=None if together else (1, 2), keepdims=True)
     x = (x / np.where(largest > 0, largest, 1))[..., None]
     above, below = (_rgb(colour) - _rgb(theme.tile) for colour in theme.models[:2])
-    return _resized(_rgb(theme.tile) + np.maximum(x, 0) * above + np.maximum(-x, 0) * below, TILE)
+    colours = _rgb(theme.tile) + np.maximum(x, 0) * above + np.maximum(-x, 0) * below
+    return _resized(np.where(empty, _rgb(theme.surface), colours), size)
 
 
 def grid(x: np.ndarray, n_columns: int, theme: Theme = LIGHT, gap: int = GAP) -> np.ndarray:

@@ -28,23 +28,50 @@ MOST_CLASSES = 20
 """Labels beyond these are coloured by a scale."""
 
 
-def image_rows(rows: Mapping[str, np.ndarray], theme: Theme = LIGHT) -> Figure:
-    """Tiles (n, H, W, 3) of each row side by side, with the row's name in front: inputs beside reconstructions."""
-    gap = 6
-    strips = {name: grid(tiles, len(tiles), theme, gap) for name, tiles in rows.items()}
-    height, width = next(iter(strips.values())).shape[:2]
-    margin = 250  # pixels for the names
-    total = (margin + width + 2 * gap, len(strips) * (height + gap) + gap)
+def image_rows(rows: Mapping[str, np.ndarray], theme: Theme = LIGHT, n_columns: int | None = None) -> Figure:
+    """Tiles (n, H, W, 3) of each row side by side, with the row's name in front: inputs beside reconstructions.
+
+    Args:
+        rows: tiles of each row, all of one number; narrower ones are put into the middle of their place.
+        theme: light or dark.
+        n_columns: tiles after which all rows begin anew below; None for one block of rows.
+    """
+    gap, n = 6, len(next(iter(rows.values())))
+    n_columns = min(n_columns or n, n)
+    height, width = (max(tiles.shape[i] for tiles in rows.values()) for i in (1, 2))
+    lines: list[tuple[str, np.ndarray]] = []
+    for start in range(0, n, n_columns):
+        lines += [
+            (name, _centred(tiles[start : start + n_columns], (height, width), theme)) for name, tiles in rows.items()
+        ]
+    margin = 60 + 14 * max(6, *map(len, rows))  # pixels for the names
+    between = 2 * gap if n > n_columns else 0  # more space between blocks than between rows
+    n_blocks = -(-n // n_columns)
+    total = (
+        margin + n_columns * (width + gap) + gap,
+        len(lines) * (height + gap) + gap + (n_blocks - 1) * between,
+    )
     figure = new_figure(total[0] / 200, total[1] / 200, theme)
     figure.set_layout_engine("none")  # every pixel of a tile falls on a pixel of the figure
-    for i, (name, strip) in enumerate(strips.items()):
-        bottom = total[1] - (i + 1) * (height + gap)
-        axes = figure.add_axes((margin / total[0], bottom / total[1], width / total[0], height / total[1]))
+    for i, (name, tiles) in enumerate(lines):
+        strip = grid(tiles, len(tiles), theme, gap)
+        bottom = total[1] - (i + 1) * (height + gap) - i // len(rows) * between
+        box = (margin / total[0], bottom / total[1], strip.shape[1] / total[0], height / total[1])
+        axes = figure.add_axes(box)
         axes.imshow(strip, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         middle = (bottom + height / 2) / total[1]
         figure.text((margin - 16) / total[0], middle, name, ha="right", va="center", color=theme.ink, fontsize=9)
     return figure
+
+
+def _centred(tiles: np.ndarray, size: tuple[int, int], theme: Theme) -> np.ndarray:
+    """Tiles in the middle of places of a size, on the theme's surface."""
+    top, left = ((place - own) // 2 for place, own in zip(size, tiles.shape[1:3], strict=True))
+    around = np.empty((len(tiles), *size, 3), np.uint8)
+    around[:] = [int(theme.surface[i : i + 2], 16) for i in (1, 3, 5)]
+    around[:, top : top + tiles.shape[1], left : left + tiles.shape[2]] = tiles
+    return around
 
 
 def latent_scatter(

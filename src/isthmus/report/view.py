@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..estimators.code_prior import CodePrior
 from .images import ImageStyle, is_image, tiles
 from .plots import is_classes
 from .style import Theme
@@ -86,6 +87,26 @@ class DataView:
         others = np.setdiff1d(np.arange(len(self.x)), firsts)
         return np.concatenate((firsts, others))[:wanted]
 
+    @property
+    def seen(self) -> bool:
+        """The examples shown are among those trained on."""
+        return self.noun in ("training examples", "examples")
+
+    def measured(self, x: np.ndarray) -> np.ndarray:
+        """Rows (n, d) of examples in the units of errors: pixels in [0, 1], other data as given."""
+        return np.asarray(x, np.float64).reshape(len(x), -1) / (255.0 if self.x.dtype == np.uint8 else 1.0)
+
+    def nearest_distance(self, x: np.ndarray, *, itself: bool = False) -> float:
+        """Squared distance of examples to the nearest training example, in the mean over at most 1,000 of them.
+
+        Args:
+            x: examples in the units of the data.
+            itself: they are training examples, of which each one's nearest is another.
+        """
+        x, train = self.measured(x[:1000]), self.measured(self.x_train)
+        squared = (x**2).sum(axis=1)[:, None] - 2 * x @ train.T + (train**2).sum(axis=1)
+        return float(np.maximum(np.partition(squared, int(itself), axis=1)[:, int(itself)], 0).mean())
+
     def table(self, x: np.ndarray) -> np.ndarray:
         """Rows (n, d) of examples, each feature standardised as in the training examples."""
         train = np.asarray(self.x_train, np.float64).reshape(len(self.x_train), -1)
@@ -130,12 +151,19 @@ class ModelView:
         return np.asarray(self.estimator.reconstruct(self.data.x))
 
     @cached_property
+    def noisy(self) -> np.ndarray:
+        """The examples shown, corrupted as a denoising model's inputs are in training."""
+        return np.asarray(self.estimator.corrupt(self.data.x, random_state=self.data.seed))
+
+    @cached_property
+    def denoised(self) -> np.ndarray:
+        """The corrupted examples, encoded and decoded."""
+        return np.asarray(self.estimator.reconstruct(self.noisy))
+
+    @cached_property
     def errors(self) -> np.ndarray:
         """Summed squared error of each example shown, pixels counted in [0, 1], (n,)."""
-        unit = 255.0 if self.data.x.dtype == np.uint8 else 1.0
-        n = len(self.data.x)
-        difference = np.asarray(self.data.x, np.float64).reshape(n, -1) - self.reconstructions.reshape(n, -1)
-        return np.square(difference / unit).sum(axis=1)
+        return np.square(self.data.measured(self.data.x) - self.data.measured(self.reconstructions)).sum(axis=1)
 
     @property
     def code_scale(self) -> tuple[np.ndarray, np.ndarray]:
@@ -148,21 +176,34 @@ class ModelView:
         """Examples decoded from codes (n, k)."""
         return np.asarray(self.estimator.inverse_transform(codes.astype(np.float32)))
 
-    def model_samples(self, n: int) -> np.ndarray:
-        """Samples in the model's own way."""
-        return np.asarray(self.estimator.sample(n, random_state=self.data.seed))
+    @property
+    def n_mixture(self) -> int:
+        """Components of a mixture that is fitted to the codes: ten, or fewer where each had seen few codes."""
+        return min(10, len(self.data.x_train) // (8 * self.n_components))
 
-    def naive_samples(self, n: int) -> np.ndarray:
-        """Decoded draws from N(0, I), whether or not training asked the codes to be spread like it."""
-        rng = np.random.default_rng(self.data.seed)
-        return self.decode(rng.standard_normal((n, self.n_components)))
+    @cached_property
+    def _fitted_priors(self) -> dict[str, CodePrior]:
+        return {}
 
-    def gaussian_samples(self, n: int) -> np.ndarray:
-        """Decoded draws from a Gaussian with the mean and the covariance of the training codes."""
-        noise = np.random.default_rng(self.data.seed).standard_normal((n, self.n_components))
-        covariance = np.atleast_2d(np.cov(self.train_codes, rowvar=False))
-        values, vectors = np.linalg.eigh(covariance)
-        return self.decode(self.train_codes.mean(axis=0) + (noise * np.sqrt(np.maximum(values, 0))) @ vectors.T)
+    def prior(self, kind: str) -> CodePrior:
+        """A distribution of codes: "normal" is N(0, I); "gaussian" and "mixture" are fitted to the training codes."""
+        if kind == "normal":
+            k = self.n_components
+            return CodePrior(np.ones(1), np.zeros((1, k)), np.eye(k)[None])
+        if kind not in self._fitted_priors:
+            self._fitted_priors[kind] = CodePrior.fit(self.train_codes, kind, max(1, self.n_mixture))
+        return self._fitted_priors[kind]
+
+    def samples(self, n: int, prior: str | None = None) -> np.ndarray:
+        """New examples: decoded draws from a distribution of codes, see `prior`, or from the model's own where None."""
+        if prior is None:
+            return np.asarray(self.estimator.sample(n, random_state=self.data.seed))
+        return self.decode(self.prior(prior).sample(n, np.random.RandomState(self.data.seed)))
+
+    def class_samples(self, label: Any, n: int) -> np.ndarray:
+        """New examples of a class, from a model that has a condition."""
+        conditions = np.array([label] * n)
+        return np.asarray(self.estimator.sample(n, conditions=conditions, random_state=self.data.seed))
 
 
 def some_rows(n: int, seed: int, most: int = MOST_POINTS) -> np.ndarray:

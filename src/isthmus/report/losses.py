@@ -1,0 +1,42 @@
+"""Objectives as mathematical text: what a model minimises, to be written below its picture."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+__all__ = ["loss_text", "words_of"]
+
+_PENALTIES = {
+    "KLSparsity": r"$\beta \sum_j \mathrm{KL}(\rho \,\Vert\, \hat{\rho}_j)$",
+    "L1Sparsity": r"$\beta \sum_j |h_j|$",
+    "Contractive": r"$\lambda\, \Vert \partial z / \partial x \Vert_F^2$",
+}
+
+
+def loss_text(objective: Any, given: str = "z") -> str:
+    """An objective as text in which dollars mark mathematics; one that is not known by its name."""
+    name = type(objective).__name__
+    if name == "Denoising":
+        corruption = words_of(type(objective.corruption).__name__)
+        return f"{loss_text(objective.objective, given)},  encoder sees $\\tilde{{x}}$: {corruption}"
+    if name == "DynamicBinarisation":
+        return f"{loss_text(objective.objective, given)},  pixels drawn anew at every step"
+    if name == "Penalised":
+        parts = [_PENALTIES.get(type(p).__name__, words_of(type(p).__name__)) for p in objective.penalties]
+        return " + ".join([loss_text(objective.objective, given), *parts])
+    if name == "Reconstruction":
+        return r"$-\log p(x \mid z)$"
+    if name == "ELBO":
+        weight = "" if objective.beta == 1 else f"{objective.beta:g}\\,"
+        return rf"$-\mathrm{{E}}_q[\log p(x \mid z)] + {weight}\mathrm{{KL}}(q(z \mid x) \,\Vert\, p(z))$"
+    if name == "Classification":
+        return r"$-\log p(y \mid x)$"
+    inner = getattr(objective, "objective", None)
+    return words_of(name) + (f" of {loss_text(inner, given)}" if inner is not None else "")
+
+
+def words_of(name: str) -> str:
+    """`ContrastiveDivergence` -> `contrastive divergence`; capitals that stand together stay."""
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+", name)
+    return " ".join(part if part.isupper() and len(part) > 1 else part.lower() for part in parts)

@@ -1,0 +1,143 @@
+"""What single units of a code do: codes as images, how active each unit is, and the penalty that keeps it quiet."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .images import signed_tiles
+from .style import LIGHT, Theme, legend, new_figure, polish
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .view import ModelView
+
+__all__ = ["Activity", "activity_bars", "as_images", "code_tiles", "penalty_curve", "unit_activity"]
+
+DEAD = 1e-3
+"""Of the largest activation of all units: a unit that stays below it on every example counts as dead."""
+
+
+def as_images(codes: np.ndarray) -> np.ndarray:
+    """Codes (n, k) as images (n, rows, columns), near-square: 144 numbers are 12 x 12; what is left over is NaN."""
+    k = codes.shape[1]
+    columns = next((c for c in range(math.isqrt(k - 1) + 1, k + 1) if k % c == 0 and c <= 2 * k // c), 0)
+    columns = columns or math.isqrt(k - 1) + 1
+    rows = -(-k // columns)
+    padded = np.full((len(codes), rows * columns), np.nan)
+    padded[:, :k] = codes
+    return padded.reshape(len(codes), rows, columns)
+
+
+def code_tiles(codes: np.ndarray, theme: Theme = LIGHT, size: int = 96) -> np.ndarray:
+    """Tiles (n, H, W, 3) of codes (n, k): zero is the paper, the first colour above it and the second below.
+
+    All share one scale, so that a code that is weaker than another one looks it.
+    """
+    return signed_tiles(as_images(codes), theme, size, together=True)
+
+
+class Activity(NamedTuple):
+    """How active each unit of a code is, over many examples.
+
+    Attributes:
+        values: one number a unit, in the units' order, (k,).
+        what: they are, in words.
+        target: what training asked for, or None.
+        n_dead: units that were never active.
+    """
+
+    values: np.ndarray
+    what: str
+    target: float | None
+    n_dead: int
+
+
+def unit_activity(view: ModelView) -> Activity:
+    """Activity of each unit on the examples shown.
+
+    For a model that keeps the k largest activations, the share of examples in which a unit is kept; for others its
+    mean activation, or its mean size where activations have a sign.
+    """
+    codes, estimator = view.codes, view.estimator
+    size = np.abs(codes)
+    dead = int((size.max(axis=0) <= DEAD * size.max()).sum())
+    if (k := getattr(estimator, "k", None)) is not None:
+        share = getattr(estimator, "alpha", 1.0) * k / codes.shape[1]
+        return Activity((codes != 0).mean(axis=0), "share of examples that a unit is active in", min(share, 1.0), dead)
+    target = getattr(estimator, "rho", None)
+    if (codes >= 0).all():
+        return Activity(codes.mean(axis=0), "mean activation", target, dead)
+    return Activity(size.mean(axis=0), "mean size of the activation", None, dead)
+
+
+def activity_bars(activity: Activity, theme: Theme = LIGHT, *, colour: str | None = None) -> Figure:
+    """A bar for each unit, the most active one leftmost, and the target."""
+    figure = new_figure(4.0, 2.7, theme)
+    axes: Axes = figure.add_subplot()
+    n = len(activity.values)
+    polish(axes, theme, x=f"{n:,} units, the most active one leftmost", y=activity.what)
+    gap = 0.8 if n <= 60 else 1.0
+    axes.bar(np.arange(n), np.sort(activity.values)[::-1], width=gap, color=colour or theme.models[0], linewidth=0)
+    axes.set_xlim(-0.75, n - 0.25)
+    axes.set_xticks([])
+    highest = max(float(activity.values.max()), activity.target or 0.0, 1e-12)
+    axes.set_ylim(0, 1.18 * highest)
+    if activity.target is not None:
+        axes.axhline(
+            activity.target, color=theme.models[1], linewidth=1.6, linestyle=(0, (4, 2)),
+            label=f"asked for: {activity.target:.3g}",
+        )  # fmt: skip
+        legend(axes, theme, loc="upper right")
+    dead = f"{activity.n_dead:,} of {n:,} units never active" if activity.n_dead else "each unit is active at times"
+    axes.text(0.0, 1.0, dead, transform=axes.transAxes, color=theme.soft, fontsize=8, va="top")
+    return figure
+
+
+def penalty_curve(rho: float = 0.25, theme: Theme = LIGHT) -> Figure:
+    r"""The penalty on a unit's mean activity, :math:`KL(Bernoulli(\rho) \| Bernoulli(\hat\rho))`, as a curve.
+
+    Dashed: what Isthmus takes instead outside of (0, 1), where the divergence is infinite or not there at all.
+
+    Args:
+        rho: activity that is asked for.
+        theme: light or dark.
+
+    Raises:
+        ValueError: rho outside of (0, 1).
+    """
+    if not 0 < rho < 1:
+        raise ValueError(f"Expected rho in (0, 1), got {rho:g}.")
+    figure = new_figure(4.0, 2.9, theme)
+    axes: Axes = figure.add_subplot()
+    polish(axes, theme, x="mean activity of a unit", y="penalty, nats", grid="both")
+    edge = np.geomspace(1e-15, 0.01, 200)
+    inside = np.concatenate((edge, np.linspace(0.011, 0.989, 800), 1 - edge[::-1]))
+    divergence = rho * np.log(rho / inside) + (1 - rho) * np.log((1 - rho) / (1 - inside))
+    axes.plot(
+        inside, divergence, color=theme.models[0], linewidth=2, label=rf"KL(Bernoulli({rho:g}) $\Vert$ Bernoulli)"
+    )
+    continued = _continued(rho)
+    for i, (activity, values) in enumerate(continued):
+        axes.plot(
+            activity, values, color=theme.models[1], linewidth=1.8, linestyle=(0, (4, 2)), clip_on=True,
+            label="its finite continuation" if i == 0 else None,
+        )  # fmt: skip
+    axes.plot([rho], [0], marker="o", color=theme.models[0], markersize=5, clip_on=False)
+    top = 1.25 * float(np.interp([0.02, 0.98], inside, divergence).max())
+    axes.set_ylim(0, top)
+    axes.set_xlim(-0.25 if continued else 0, 1.25 if continued else 1)
+    axes.annotate(
+        rf"$\rho$ = {rho:g}", (rho, 0), (0, 12), textcoords="offset points", color=theme.ink, fontsize=8.5, ha="center"
+    )
+    legend(axes, theme, loc="upper center")
+    return figure
+
+
+def _continued(rho: float) -> list[tuple[Any, Any]]:
+    """What the objective takes outside of (0, 1): activity and penalty, to the left and to the right."""
+    return []
