@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
+from isthmus.boltzmann import RestrictedBoltzmannMachine
 from isthmus.distributions import reparameterise
 from isthmus.heads import (
     BernoulliHead,
@@ -27,7 +28,7 @@ from isthmus.heads import (
 )
 from isthmus.model import Batch, Conditional, LatentVariableModel, Layer, Sampler, Trace, draw
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder, ResNetDecoder, ResNetEncoder
-from isthmus.objectives import ELBO, Denoising, DynamicBinarisation, Objective, Reconstruction
+from isthmus.objectives import ELBO, ContrastiveDivergence, Denoising, DynamicBinarisation, Objective, Reconstruction
 from isthmus.priors import StandardNormal
 
 F, H, D, C = 35, 16, 3, 4
@@ -152,6 +153,15 @@ class TwoLayers(LatentVariableModel):
         return Trace(batch, layers, self.decoder(z1), hidden)
 
 
+class MeanField(RestrictedBoltzmannMachine):
+    """A Boltzmann machine whose chains go from mean to mean: what they do to an example is the same in every batch."""
+
+    def gibbs(self, v: Tensor, n_steps: int = 1, *, shared: bool = False) -> Tensor:
+        for _ in range(n_steps):
+            v = self.decoder(self.encoder(v).mean).mean
+        return v.detach()
+
+
 def every_other_lost(x: Tensor) -> Tensor:
     """A corruption without noise of its own: what it does to an example is the same in every batch."""
     return x * (torch.arange(x.shape[-1]) % 2)
@@ -166,6 +176,13 @@ CASES: dict[str, Callable[[], Case]] = {
     # Without annealing, where k would differ between the first calls.
     "autoencoder, k-sparse": lambda: Case(
         table_model(TopKHead(H, D, k=2), FixedGaussianHead(H, F), None), Reconstruction(), real
+    ),
+    "autoencoder, Boltzmann machine": lambda: Case(MeanField(F, D), ContrastiveDivergence(2), binary),
+    "autoencoder, Boltzmann machine, Gaussian visible units": lambda: Case(
+        MeanField(F, D, visible="gaussian"), ContrastiveDivergence(), real
+    ),
+    "autoencoder, Boltzmann machine, Gaussian hidden units, persistent chains": lambda: Case(
+        MeanField(F, D, hidden="gaussian", n_chains=4), ContrastiveDivergence(persistent=True), training
     ),
     "VAE": lambda: Case(vae(), ELBO(), binary),
     # Of binary pixels nothing is left to draw, so that an example's loss does not depend on its company.
