@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from ..estimators import Autoencoder
+from ..files import read_json
 from .data_options import own_units, run_data
 from .main import UsageError
 from .options import load_run
@@ -27,7 +28,12 @@ class SampleOptions:
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 16
     """Rows to draw."""
     prior: Literal["none", "gaussian", "mixture"] = "none"
-    """For an autoencoder, which has no distribution of codes: the one to fit to the codes of its training data."""
+    """Where codes come from: "none" is the model's own distribution; the others are fitted to the codes of the training
+    data. An autoencoder has none of its own, and of a VAE's codes a mixture is a closer description than N(0, I)."""
+    mixture_components: int = 10
+    """Gaussians in the mixture."""
+    keep: bool = False
+    """Save the model again with the fitted distribution, from which it is then sampled without --prior."""
     seed: int = 0
     """The same seed gives the same rows."""
     out: Path = Path("samples.npy")
@@ -41,17 +47,33 @@ def run(arguments: list[str]) -> None:
     options = parse(SampleOptions, arguments, "sample")
     if options.n < 1:
         raise UsageError(f"expected --n of at least 1, got {options.n}")
-    estimator = load_run(options.run)
+    if options.prior == "none" and options.keep:
+        raise UsageError("expected --keep with --prior gaussian or mixture, which it keeps")
+    estimator: Any = load_run(options.run)
+    has_own = not isinstance(estimator, Autoencoder) or hasattr(estimator, "prior_")
     if options.prior != "none":
-        if not isinstance(estimator, Autoencoder):
-            raise UsageError(f"expected no --prior for {type(estimator).__name__}, which has its own")
-        data = run_data(options.run)
-        say(f"fitting a {options.prior} prior to the codes of {len(data.x_train):,} rows of {data.name}")
-        estimator.fit_prior(data.x_train, options.prior)
-    elif isinstance(estimator, Autoencoder) and not hasattr(estimator, "prior_"):
+        _fit_prior(estimator, options)
+    elif not has_own:
         raise UsageError(
             "expected --prior gaussian or mixture: an autoencoder learns no distribution to draw codes from"
         )
     rows, names = own_units(options.run, estimator.sample(options.n, random_state=options.seed))
     write_rows(options.out, [rows], len(rows), "feature", names)
     print_result({"rows": options.n, "out": str(options.out)}, options.json)
+
+
+def _fit_prior(estimator: Any, options: SampleOptions) -> None:
+    """Fit a distribution to the codes of the training data, and keep it if that was asked for."""
+    name = type(estimator).__name__
+    if not hasattr(estimator, "fit_prior"):
+        raise UsageError(f"expected no --prior for {name}, whose own is exact")
+    data = run_data(options.run)
+    if options.mixture_components < 1 or options.mixture_components > len(data.x_train):
+        raise UsageError(
+            f"expected --mixture-components from 1 to the {len(data.x_train):,} rows, got {options.mixture_components}"
+        )
+    say(f"fitting a {options.prior} prior to the codes of {len(data.x_train):,} rows of {data.name}")
+    estimator.fit_prior(data.x_train, options.prior, options.mixture_components)
+    if options.keep:
+        estimator.save(options.run, data=read_json(options.run / "config.json").get("data"))
+        say(f"{name}: kept in {options.run}")
