@@ -2,6 +2,7 @@
 
 from .autoencoder import Autoencoder
 from .base import LatentEstimator
+from .conditional_vae import ConditionalVAE
 from .denoising import DenoisingAutoencoder
 from .factor_analysis import FactorAnalysis
 from .k_sparse import KSparseAutoencoder
@@ -18,6 +19,7 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "BaseAutoencoder",
+    "ConditionalVAE",
     "DenoisingAutoencoder",
     "FactorAnalysis",
     "KSparseAutoencoder",

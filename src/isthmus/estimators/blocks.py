@@ -55,7 +55,10 @@ def row_blocks(X: Any) -> Iterator[Any]:
 
 
 def in_blocks(
-    X: Any, check: Callable[[Any], np.ndarray], function: Callable[..., np.ndarray], *beside: Tensor
+    X: Any,
+    check: Callable[[Any], np.ndarray],
+    function: Callable[..., np.ndarray],
+    beside: Callable[[int], Tensor] | None = None,
 ) -> np.ndarray:
     """A function of validated rows, a block at a time: memory stays constant but for the result.
 
@@ -63,15 +66,16 @@ def in_blocks(
         X: rows in any form.
         check: from rows to validated ones (n, F).
         function: from validated rows, and what is beside them, to one result a row, (n, ...).
-        *beside: what else is known of each row, such as its condition, (n, ...) each.
+        beside: from the number of rows n to what else is known of each, such as its condition, (n, ...).
     """
     shards = shards_of(X)
     rows: Any = check(X) if shards is None else shards
     size = block_rows(rows)
     results = np.empty(0)
+    known = () if beside is None else (beside(len(rows)),)
     for start in range(0, max(1, len(rows)), size):
         here = slice(start, min(start + size, len(rows)))
-        part = function(rows[here] if shards is None else check(shards[here]), *(known[here] for known in beside))
+        part = function(rows[here] if shards is None else check(shards[here]), *(part[here] for part in known))
         if start == 0:
             if len(part) == len(rows):
                 return part

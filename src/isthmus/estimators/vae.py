@@ -84,15 +84,16 @@ class VAE(BaseAutoencoder):
             ValueError: rows of another shape or out of range.
         """
         check_is_fitted(self)
+        mean, scale = in_blocks(X, self._rows, self._moments).swapaxes(0, 1)
+        return np.ascontiguousarray(mean), np.ascontiguousarray(scale)
+
+    def _moments(self, rows: np.ndarray, condition: Tensor | None = None) -> np.ndarray:
+        """Means and standard deviations of validated rows, (n, 2, n_components)."""
         encoder: Any = self.model_.encoder
 
-        def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-            q = encoder(x)
+        def moments(x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+            q = encoder(x, condition)
             return q.mean, q.stddev
 
-        def both(rows: np.ndarray) -> np.ndarray:
-            with evaluating(self.model_):
-                return np.stack(map_rows(moments, self._scaled(rows), device=device_of(self.model_)), axis=1)
-
-        results = in_blocks(X, self._rows, both)
-        return np.ascontiguousarray(results[:, 0]), np.ascontiguousarray(results[:, 1])
+        with evaluating(self.model_):
+            return np.stack(map_rows(moments, self._scaled(rows), condition, device=device_of(self.model_)), axis=1)
