@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
 from isthmus.boltzmann import RestrictedBoltzmannMachine
+from isthmus.corruption import Corruption
 from isthmus.distributions import reparameterise
 from isthmus.heads import (
     BernoulliHead,
@@ -162,9 +163,12 @@ class MeanField(RestrictedBoltzmannMachine):
         return v.detach()
 
 
-def every_other_lost(x: Tensor) -> Tensor:
+class EveryOtherLost(Corruption):
     """A corruption without noise of its own: what it does to an example is the same in every batch."""
-    return x * (torch.arange(x.shape[-1]) % 2)
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        kept = torch.arange(x.shape[-1]) % 2
+        return x * kept, (kept == 0).expand_as(x)
 
 
 # --- the table -------------------------------------------------------------------------------------
@@ -172,7 +176,10 @@ def every_other_lost(x: Tensor) -> Tensor:
 CASES: dict[str, Callable[[], Case]] = {
     "autoencoder": lambda: Case(autoencoder(), Reconstruction(), real),
     "autoencoder, sigmoid code": lambda: Case(autoencoder(torch.sigmoid), Reconstruction(), real),
-    "autoencoder, denoising": lambda: Case(autoencoder(), Denoising(Reconstruction(), every_other_lost), real),
+    "autoencoder, denoising": lambda: Case(autoencoder(), Denoising(Reconstruction(), EveryOtherLost()), real),
+    "autoencoder, denoising with emphasis": lambda: Case(
+        autoencoder(), Denoising(Reconstruction(), EveryOtherLost(), emphasis=(1.0, 0.25)), real
+    ),
     # Without annealing, where k would differ between the first calls.
     "autoencoder, k-sparse": lambda: Case(
         table_model(TopKHead(H, D, k=2), FixedGaussianHead(H, F), None), Reconstruction(), real
@@ -190,6 +197,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "VAE, many samples": lambda: Case(vae(), ELBO(n_samples=4), binary),
     "VAE, beta and free bits, weighted, warming up": lambda: Case(
         vae(), ELBO(beta=2.0, free_bits=0.2, warm_up=10), training
+    ),
+    "VAE, denoising with emphasis": lambda: Case(
+        vae(), Denoising(ELBO(n_samples=2), EveryOtherLost(), emphasis=(1.0, 0.25)), training
     ),
     "VAE, sampled KL": lambda: Case(vae(), ELBO(n_samples=2, kl="monte_carlo"), binary),
     "VAE, full covariance": lambda: Case(vae(code=FullGaussianHead(H, D)), ELBO(), binary),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isthmus import PCA, VAE, Autoencoder, FactorAnalysis, KSparseAutoencoder, ProbabilisticPCA
+from isthmus import PCA, VAE, Autoencoder, DenoisingAutoencoder, FactorAnalysis, KSparseAutoencoder, ProbabilisticPCA
 
 __all__ = ["LINEAR", "MAKE", "QUICK", "every_estimator", "every_network", "pixel_images", "real_table"]
 
@@ -17,6 +17,7 @@ LINEAR = {  # which take no part in training
 }
 MAKE = LINEAR | {
     "Autoencoder": lambda n=2, **more: Autoencoder(n, **QUICK | more),
+    "DenoisingAutoencoder": lambda n=2, **more: DenoisingAutoencoder(n, **QUICK | more),
     "KSparseAutoencoder": lambda n=2, **more: KSparseAutoencoder(n, **{"k": 1} | QUICK | more),
     "VAE": lambda n=2, **more: VAE(n, **QUICK | more),
 }

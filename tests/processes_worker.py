@@ -17,12 +17,13 @@ from sklearn.datasets import load_digits
 
 from cases import autoencoder, binary, image_vae, vae
 from isthmus import VAE, evaluate, load
-from isthmus.corruption import GaussianNoise, Masking
+from isthmus.boltzmann import RestrictedBoltzmannMachine
+from isthmus.corruption import Blocks, FixedMasking, GaussianNoise, Masking, SaltAndPepper, UniformNoise
 from isthmus.files import write_tensors
 from isthmus.heads import BernoulliHead, FixedGaussianHead, FullGaussianHead, TopKHead
 from isthmus.model import Conditional, LatentVariableModel
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder
-from isthmus.objectives import ELBO, Denoising, Reconstruction
+from isthmus.objectives import ELBO, ContrastiveDivergence, Denoising, Reconstruction
 from isthmus.priors import StandardNormal
 from isthmus.processes import agreed, from_first, is_first, joined, n_processes, started_by_torchrun
 from isthmus.training import Rows, Settings, fit
@@ -46,13 +47,23 @@ def convolutional() -> LatentVariableModel:
     return image_vae(ConvEncoder, ConvDecoder)
 
 
+def boltzmann() -> LatentVariableModel:
+    return RestrictedBoltzmannMachine(X.shape[1], 6, n_chains=10)
+
+
 RUNS = {
     "plain": (autoencoder, Reconstruction()),
     "denoising": (autoencoder, Denoising(Reconstruction(), Masking(0.3))),
     "gaussian denoising": (vae, Denoising(ELBO(), GaussianNoise(0.2))),
+    "denoising, a fixed number": (autoencoder, Denoising(Reconstruction(), FixedMasking((0.1, 0.5)))),
+    "denoising, salt and pepper": (vae, Denoising(ELBO(), SaltAndPepper((0.1, 0.5)), emphasis=(1.0, 0.5))),
+    "denoising, blocks": (autoencoder, Denoising(Reconstruction(), Blocks((1, 7, 5), (0.1, 0.5)))),
+    "denoising, uniform": (autoencoder, Denoising(Reconstruction(), UniformNoise((0.0, 0.5)))),
     "k-sparse": (k_sparse, Reconstruction()),
     "variational": (vae, ELBO(n_samples=3, warm_up=7)),
     "free bits": (vae, ELBO(free_bits=0.3)),
+    "contrastive divergence": (boltzmann, ContrastiveDivergence(2)),
+    "persistent chains": (boltzmann, ContrastiveDivergence(persistent=True)),
     "full covariance": (full_covariance, ELBO()),
 }
 SHARDED = {name: RUNS[name] for name in ("plain", "denoising", "variational")} | {"images": (convolutional, ELBO())}
