@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from isthmus import RBM, VAE, Batch
+from isthmus import VAE, Batch
 from isthmus.boltzmann import RestrictedBoltzmannMachine
 from isthmus.objectives import ContrastiveDivergence
 
