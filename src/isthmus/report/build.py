@@ -12,6 +12,7 @@ from ..files import write_bytes, write_text
 from . import words
 from .codes import codes, walk
 from .html import Report, Section, render
+from .inside import networks, units
 from .reconstructions import reconstructions
 from .samples import samples
 from .studio import Studio
@@ -67,7 +68,7 @@ def write_report(
     measures = dict(measures or {})
     studio = Studio(shown, views)
     sections = [_numbers(measures)]
-    sections += [make(studio) for make in (reconstructions, codes, samples, walk, training)]
+    sections += [make(studio) for make in (reconstructions, codes, units, samples, walk, training, networks)]
     report = Report(
         title=words.title(views, data),
         subtitle=data.description,

@@ -48,8 +48,37 @@ def reconstructions(studio: Studio) -> Section:
     return Section(
         "Rebuilt from the code",
         text,
-        (Strips(chosen), Strips(hardest, caption), Figures((histogram,))),
+        (Strips(chosen), *_denoised(studio), Strips(hardest, caption), Figures((histogram,))),
     )
+
+
+def _denoised(studio: Studio) -> list[Strips]:
+    """For each model that was trained on corrupted examples: such ones, and what it makes of them."""
+    blocks, data, rows = [], studio.data, studio.data.chosen
+    for view in studio.views:
+        if not hasattr(view.estimator, "corrupt"):
+            continue
+        clean = data.measured(data.x)
+        before, after = (np.square(data.measured(x) - clean).sum(axis=1).mean() for x in (view.noisy, view.denoised))
+        pictures = {"Input": data.x[rows], "Noisy": view.noisy[rows], "Denoised": view.denoised[rows]}
+        strips = tuple(
+            studio.pixels(
+                "",
+                lambda theme, x=x: grid(data.tiles(x, theme), len(x), theme),
+                f"{len(x)} {data.noun}, {name.lower()}.",
+                name,
+            )
+            for name, x in pictures.items()
+        )
+        studio.files[f"denoised-{slug(view.name)}.png"] = png(
+            plots.image_rows({name: data.tiles(x, LIGHT) for name, x in pictures.items()}, LIGHT)
+        )
+        caption = (
+            f"{view.name} was shown noisy examples and asked for the clean ones. The squared error falls from "
+            f"{before:.3g} to {after:.3g} in the mean."
+        )
+        blocks.append(Strips(strips, caption))
+    return blocks
 
 
 def _compared(studio: Studio, rows: np.ndarray, file: str) -> tuple[Picture, ...]:
