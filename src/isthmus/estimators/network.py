@@ -14,23 +14,23 @@ from torch import Tensor, nn
 
 from ..data.memory import check_fits
 from ..model import Conditional, LatentVariableModel
+from ..nets import activation_module
 from ..objectives import DynamicBinarisation, Objective
-from ..processes import from_first, joined
-from ..training import Rows, Schedule, Settings, fit
-from ..training.checkpoint import checkpoints, recorded_settings
+from ..processes import joined
+from ..training import Rows, Settings, fit
 from ..training.run import steps_per_epoch
 from ..training.stream import Stream
 from .architecture import Architecture, decoder_network, encoder_network, hidden_widths, tied_network
-from .base import random_generator
 from .blocks import checked_weight, hold_out, training_data
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
 from .trained import BaseTrained
+from .training_parameters import TrainingParameters
 
 __all__ = ["BaseAutoencoder"]
 
 
 @dataclass(eq=False, repr=False)
-class BaseAutoencoder(BaseTrained):
+class BaseAutoencoder(TrainingParameters, BaseTrained):
     """Parameters and methods that all trained autoencoders share; see a leaf, such as `VAE`, for what it is.
 
     A leaf is a dataclass: its own parameters are its fields, and it says how to build its model and for what to
@@ -48,21 +48,7 @@ class BaseAutoencoder(BaseTrained):
         likelihood: p(x|z); "auto" takes "bernoulli" for uint8 and data in [0, 1], a Gaussian otherwise.
         binarisation: "dynamic" draws black and white pixels from grey ones anew at every step, with their values as
             probabilities, for the Bernoulli likelihood; scores are then of such pixels, drawn from each row's content.
-        max_epochs: passes over the data.
-        batch_size: examples a step.
-        learning_rate: of Adam.
-        schedule: shape of the learning rate over the run, by name, or a `Schedule`, which has its own warm-up.
-        warm_up: steps over which the learning rate rises.
-        clip_norm: largest norm of the gradient; None does not clip.
-        weight_average: decay of an exponential average of the weights, which then is the model; None keeps none.
-        patience: epochs without a better validation loss after which to stop; None never.
-        validation_fraction: rows held out for `patience` where `fit` is given no validation data.
-        precision: of matrix products; "auto" is "bf16" on a GPU that has it, else "fp32".
-        device: "auto", "cpu", "cuda" or "mps".
-        compile: compile the training step; "auto" does where the run is long enough to repay it.
-        sharded: cut the model over the processes of torchrun, where it is too large for one device.
-        random_state: seed of weights, order and noise; the same seed gives the same model. None draws a seed.
-        verbose: show progress.
+        max_epochs, batch_size, learning_rate, patience, device, random_state, ...: see `TrainingParameters`.
     """
 
     n_components: int = 16
@@ -74,21 +60,6 @@ class BaseAutoencoder(BaseTrained):
     decoder: nn.Module | None = None
     likelihood: Likelihood = "auto"
     binarisation: Literal["none", "dynamic"] = "none"
-    max_epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    schedule: Literal["constant", "cosine", "stepwise"] | Schedule = "constant"
-    warm_up: int = 0
-    clip_norm: float | None = None
-    weight_average: float | None = None
-    patience: int | None = None
-    validation_fraction: float = 0.1
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    device: str = "auto"
-    compile: Literal["auto"] | bool = "auto"
-    sharded: bool = False
-    random_state: int | np.random.RandomState | None = None
-    verbose: bool = False
 
     real_likelihood: ClassVar[str] = "gaussian"
     """What "auto" means for data outside [0, 1]."""
@@ -116,7 +87,10 @@ class BaseAutoencoder(BaseTrained):
     def _decoder(self, n_features: int, mirrored: Conditional | None = None) -> Conditional:
         """p(x|z): the decoder's network with the likelihood's head; an encoder that is mirrored lends its weights."""
         net, project = decoder_network(self) if mirrored is None else tied_network(self, mirrored)
-        return Conditional(net, likelihood_head(self.likelihood_, net.n_features, n_features, project))
+        head: Any = likelihood_head(self.likelihood_, net.n_features, n_features, project)
+        if self.layer_ is not None and self.layer_.activation is not None:
+            head.project = nn.Sequential(head.project, activation_module(self.layer_.activation))
+        return Conditional(net, head)
 
     # --- fit --------------------------------------------------------------------------------
 
@@ -171,7 +145,7 @@ class BaseAutoencoder(BaseTrained):
                 f"Expected the likelihood 'bernoulli' with binarisation='dynamic', got {self.likelihood_!r}; use grey "
                 "pixels, uint8 or in [0, 1], or binarisation='none'."
             )
-        self.scaling_ = choose_scaling(self.likelihood_, rows, weight)
+        self.scaling_ = choose_scaling(self.likelihood_, rows, weight) if self.layer_ is None else self.layer_.scaling
         seed = self._seed(folder if resume else None)
         train, held_out = self._split(training_data(rows, weight, beside), validation, seed)
         settings, objective = self._settings(seed), self._objective()
@@ -183,7 +157,15 @@ class BaseAutoencoder(BaseTrained):
             torch.manual_seed(seed)
             self.model_ = self._model(self.n_features_in_)
         self.__dict__.pop("prior_", None)  # fitted to the codes of an earlier model
-        self.history_ = fit(
+        self.history_ = self._train(objective, train, held_out, settings, folder, resume)
+        self.n_iter_ = len(self.history_)
+
+    def _train(
+        self, objective: Objective, train: Rows | Stream, held_out: Rows | None, settings: Settings,
+        folder: str | Path | None, resume: bool,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Train `model_`, in place; returns its history."""
+        return fit(
             self.model_,
             objective,
             train,
@@ -193,17 +175,13 @@ class BaseAutoencoder(BaseTrained):
             folder=folder,
             resume=resume,
             progress=self.verbose,
-            title=type(self).__name__,
+            title=self._title,
         )
-        self.n_iter_ = len(self.history_)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if any(width < 1 for width in self.hidden or ()):
             raise ValueError(f"Expected widths >= 1 in hidden, got {self.hidden}.")
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(f"Expected validation_fraction in (0, 1), got {self.validation_fraction}.")
-        self._settings(seed=0)  # they check themselves
 
     def _check_size(self) -> None:
         """Find out before a model is made whether its weights fit in memory; own networks are there already."""
@@ -219,34 +197,6 @@ class BaseAutoencoder(BaseTrained):
                 f"hidden={hidden_widths(self)}; {advice}."
             ) from error
         check_fits(n_bytes, "the model's weights", advice)
-
-    def _seed(self, resumed: str | Path | None) -> int:
-        """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
-        seed = None
-        if self.random_state is None and resumed is not None and (found := checkpoints(Path(resumed))):
-            seed = recorded_settings(found[-1]).get("seed")
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            seed = int(random_generator(self.random_state).randint(2**31 - 1))
-        return from_first(seed)
-
-    def _settings(self, seed: int) -> Settings:
-        schedule = self.schedule
-        if isinstance(schedule, str):
-            schedule = Schedule(schedule, self.warm_up)
-        return Settings(
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            schedule=schedule,
-            clip_norm=self.clip_norm,
-            average=self.weight_average,
-            patience=self.patience,
-            precision=self.precision,
-            device=self.device,
-            compile=self.compile,
-            sharded=self.sharded,
-            seed=seed,
-        )
 
     def _beside(self, y: Any, n_rows: int) -> dict[str, Tensor]:
         """What y says of each row, as parts of `Rows`: nothing, unless a model learns from it."""

@@ -34,6 +34,11 @@ class Transposed(nn.Module):
         self._mirrored = (linear,)  # in a tuple, as a submodule would have its parameters counted and saved twice
         self.bias = nn.Parameter(torch.zeros(linear.in_features))
 
+    @property
+    def mirrored(self) -> nn.Linear:
+        """The map that is mirrored."""
+        return self._mirrored[0]
+
     def forward(self, h: Tensor) -> Tensor:
         """Inputs (..., in_features) from outputs (..., out_features)."""
         return F.linear(h, self._mirrored[0].weight.T, self.bias)

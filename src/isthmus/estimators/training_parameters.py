@@ -1,0 +1,99 @@
+"""Parameters of training, which all estimators that are trained networks share."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ..processes import from_first
+from ..training import Schedule, Settings
+from ..training.checkpoint import checkpoints, recorded_settings
+from .common import random_generator
+from .layer import Layer
+
+__all__ = ["TrainingParameters"]
+
+
+@dataclass(eq=False, repr=False)
+class TrainingParameters:
+    """How a network is trained.
+
+    Args:
+        max_epochs: passes over the data.
+        batch_size: examples a step.
+        learning_rate: of Adam.
+        schedule: shape of the learning rate over the run, by name, or a `Schedule`, which has its own warm-up.
+        warm_up: steps over which the learning rate rises.
+        clip_norm: largest norm of the gradient; None does not clip.
+        weight_average: decay of an exponential average of the weights, which then is the model; None keeps none.
+        patience: epochs without a better validation loss after which to stop; None never.
+        validation_fraction: rows held out for `patience` where `fit` is given no validation data.
+        precision: of matrix products; "auto" is "bf16" on a GPU that has it, else "fp32".
+        device: "auto", "cpu", "cuda" or "mps".
+        compile: compile the training step; "auto" does where the run is long enough to repay it.
+        sharded: cut the model over the processes of torchrun, where it is too large for one device.
+        random_state: seed of weights, order and noise; the same seed gives the same model. None draws a seed.
+        verbose: show progress.
+    """
+
+    _: KW_ONLY
+    max_epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine", "stepwise"] | Schedule = "constant"
+    warm_up: int = 0
+    clip_norm: float | None = None
+    weight_average: float | None = None
+    patience: int | None = None
+    validation_fraction: float = 0.1
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    compile: Literal["auto"] | bool = "auto"
+    sharded: bool = False
+    random_state: int | np.random.RandomState | None = None
+    verbose: bool = False
+
+    layer_: ClassVar[Layer | None] = None
+    """Of which stack this is a layer, where it is one: see `pretraining`."""
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()  # type: ignore[misc]
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"Expected validation_fraction in (0, 1), got {self.validation_fraction}.")
+        self._settings(seed=0)  # they check themselves
+
+    @property
+    def _title(self) -> str:
+        """What progress is of."""
+        return type(self).__name__ if self.layer_ is None else self.layer_.title
+
+    def _seed(self, resumed: str | Path | None) -> int:
+        """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
+        seed: Any = None
+        if self.random_state is None and resumed is not None and (found := checkpoints(Path(resumed))):
+            seed = recorded_settings(found[-1]).get("seed")
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            seed = int(random_generator(self.random_state).randint(2**31 - 1))
+        return from_first(seed)
+
+    def _settings(self, seed: int) -> Settings:
+        schedule = self.schedule
+        if isinstance(schedule, str):
+            schedule = Schedule(schedule, self.warm_up)
+        return Settings(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            schedule=schedule,
+            clip_norm=self.clip_norm,
+            average=self.weight_average,
+            patience=self.patience,
+            precision=self.precision,
+            device=self.device,
+            compile=self.compile,
+            sharded=self.sharded,
+            seed=seed,
+        )
