@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..data.shards import Shards, is_large_map
 from .chunks import CHUNK_SIZE
+from .given import given
 from .likelihood import NoDensityError, bound, importance_log_likelihood
 from .mean import Mean
 from .measures import Evaluation, Measure
@@ -49,7 +50,7 @@ def evaluate(
         estimator: a fitted estimator.
         X: data that it was not trained on, (n, ...); `isthmus.data.Shards` and large memory maps are read a block at a
             time.
-        y: class labels, (n,).
+        y: class labels, (n,); for a conditional model its conditions, and then all measures are given y.
         X_train: data whose codes the classifiers learn from; without it they learn from one half of X and are tested
             on the other.
         y_train: its labels.
@@ -75,9 +76,9 @@ def evaluate(
     X = Shards(X) if is_large_map(X) else X
     if (X_train is None) != (y_train is None):
         raise ValueError("Expected X_train and y_train together, got one of them.")
-    measures, notes, scored = list(_reconstruction(estimator, X)), [], None
+    measures, notes, scored = list(_reconstruction(estimator, X, given(estimator, y))), [], None
     try:
-        scored, likelihoods = _likelihood(estimator, X, n_importance_samples, seed, binarisation)
+        scored, likelihoods = _likelihood(estimator, X, y, n_importance_samples, seed, binarisation)
         measures += likelihoods
     except NoDensityError as error:
         deterministic = getattr(estimator, "model_", None) is not None
@@ -87,6 +88,8 @@ def evaluate(
         test = _labelled(estimator, X, y)
         try:
             measures += list(_probes(train, test))
+            if given(estimator, y):
+                notes.append("probe accuracies: the decoder is told y, so that codes need not tell it.")
         except ValueError as error:  # one class, too few rows, and whatever else a classifier can't learn
             notes.append(f"probe accuracies: none. {error}")
     return Evaluation(tuple(measures), tuple(notes), None if scored is None else scored.name)
@@ -97,8 +100,8 @@ def _measure(name: str, mean: Mean, unit: str, description: str) -> Measure:
     return Measure(name, mean.value, error, unit, description)
 
 
-def _reconstruction(estimator: Any, X: Any) -> Iterator[Measure]:
-    error = ReconstructionError(estimator.squared_error(X), estimator.n_features_in_)
+def _reconstruction(estimator: Any, X: Any, told: Mapping[str, Any]) -> Iterator[Measure]:
+    error = ReconstructionError(estimator.squared_error(X, **told), estimator.n_features_in_)
     yield _measure(
         "squared_error",
         error.mean,
@@ -114,7 +117,7 @@ def _reconstruction(estimator: Any, X: Any) -> Iterator[Measure]:
 
 
 def _likelihood(
-    estimator: Any, X: Any, n_importance_samples: int, seed: int, binarisation: Mapping[str, Any] | None
+    estimator: Any, X: Any, y: Any, n_importance_samples: int, seed: int, binarisation: Mapping[str, Any] | None
 ) -> tuple[Scored, list[Measure]]:
     """What has a likelihood, and that likelihood with all that belongs to it."""
     if getattr(estimator, "model_", None) is None:
@@ -123,11 +126,12 @@ def _likelihood(
     if getattr(estimator, "parameters_", {}).get("binarisation") == "dynamic":
         # Of pixels that were black and white before, nothing is left to draw.
         seeds, binarisation = (seed,), binarisation or {"kind": "dynamic", "seed": seed}
-    blocks = _Blocks(estimator, X, seeds)
-    scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation)
+    told = given(estimator, y)
+    blocks = _Blocks(estimator, X, seeds, estimator.to_condition(y, len(X)) if told else None)
+    scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation, bool(told))
     measures = list(_bounds(estimator, blocks, n_importance_samples, seed, scored.description))
     if estimator.model_.encoder is not None:
-        active = active_units(estimator.transform(X))
+        active = active_units(estimator.transform(X, **told))
         description = f"of {len(active)}, those whose posterior mean varies with x (variance above 0.01)"
         measures.append(Measure("active_units", int(active.sum()), None, "units", description))
     return scored, measures
@@ -135,21 +139,25 @@ def _likelihood(
 
 @dataclass(frozen=True)
 class _Blocks:
-    """Rows in the model's units: all at once, or of shards some at a time."""
+    """Rows in the model's units, and their conditions: all at once, or of shards some at a time."""
 
     estimator: Any
     X: Any
     seeds: tuple[int, ...]
+    condition: Tensor | None
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        start = 0
         for rows in self.X.blocks(BLOCK_ROWS) if isinstance(self.X, Shards) else [self.X]:
-            yield self.estimator.to_tensor(rows, *self.seeds)
+            x = self.estimator.to_tensor(rows, *self.seeds)
+            yield x, None if self.condition is None else self.condition[start : start + len(x)]
+            start += len(x)
 
 
-def _grey(blocks: Iterable[Tensor]) -> Tensor | None:
+def _grey(blocks: Iterable[tuple[Tensor, Tensor | None]]) -> Tensor | None:
     """Rows with values between 0 and 1 if there are any, else some others."""
     x = None
-    for x in blocks:
+    for x, _ in blocks:
         if bool(((x != 0) & (x != 1)).any()):
             break
     return x
@@ -171,22 +179,24 @@ def _exact_likelihood(estimator: Any, X: Any) -> Measure:
     return _measure("log_likelihood", Mean.of(log_density), "nats", description)
 
 
-def _bounds(
-    estimator: Any, blocks: Iterable[Tensor], n_importance_samples: int, seed: int, what: str
-) -> Iterator[Measure]:
+def _bounds(estimator: Any, blocks: _Blocks, n_importance_samples: int, seed: int, what: str) -> Iterator[Measure]:
     """Bound, its parts, importance sampling: computed in the model's units, told in those of the data."""
     model, kind = estimator.model_, getattr(estimator, "likelihood_", "")
+    p = "p(x)" if blocks.condition is None else "p(x|y)"
     shift = estimator.n_features_in_ * estimator.log_scale_
-    parts = _together(bound(model, x, seed=seed) for x in blocks)
+    parts = _together(bound(model, x, condition=condition, seed=seed) for x, condition in blocks)
     best, source = Mean.of(parts.bound - shift), "the bound"
-    yield _measure("bound", best, "nats", f"lower bound on log p(x) = -distortion - rate; {what}")
+    yield _measure("bound", best, "nats", f"lower bound on log {p} = -distortion - rate; {what}")
     yield _measure("distortion", Mean.of(parts.distortion + shift), "nats", "-E_q[log p(x|z)], what the code misses")
     yield _measure("rate", Mean.of(parts.rate), "nats", "KL(q(z|x) || p(z)), what the code holds")
     if n_importance_samples:
-        estimate = _together(importance_log_likelihood(model, x, n_importance_samples, seed=seed) for x in blocks)
+        estimate = _together(
+            importance_log_likelihood(model, x, n_importance_samples, condition=condition, seed=seed)
+            for x, condition in blocks
+        )
         best, source = Mean.of(estimate.log_likelihood - shift), "log_likelihood"
         samples = f"{n_importance_samples} importance samples"
-        yield _measure("log_likelihood", best, "nats", f"log p(x) from {samples}, in the mean from below; {what}")
+        yield _measure("log_likelihood", best, "nats", f"log {p} from {samples}, in the mean from below; {what}")
         trust = f"how many of the {samples} count; near 1, log_likelihood is too low"
         yield _measure("effective_sample_size", Mean.of(estimate.effective_sample_size), "samples", trust)
     if kind == "discretised_logistic":
@@ -199,7 +209,7 @@ Labelled = tuple[np.ndarray, np.ndarray]  # codes (n, D) and labels (n,)
 
 
 def _labelled(estimator: Any, X: Any, y: Any) -> Labelled:
-    codes, labels = estimator.transform(X), np.asarray(y)
+    codes, labels = estimator.transform(X, **given(estimator, y)), np.asarray(y)
     if len(labels) != len(codes):
         raise ValueError(f"Expected one label a row, got {len(labels)} labels and {len(codes)} rows.")
     return codes, labels

@@ -19,13 +19,16 @@ class Scored(NamedTuple):
     description: str
 
 
-def what_is_scored(likelihood: str, x: Tensor | None, binarisation: Mapping[str, Any] | None = None) -> Scored:
+def what_is_scored(
+    likelihood: str, x: Tensor | None, binarisation: Mapping[str, Any] | None = None, conditional: bool = False
+) -> Scored:
     """What is scored when a model of some likelihood scores some rows.
 
     Args:
         likelihood: its name, such as "bernoulli"; any other than those known here is a density.
         x: the rows in the model's units, (n, F); only looked at for Bernoulli.
         binarisation: how they were binarised, {"kind": "static" or "dynamic", "seed": ...}, or None.
+        conditional: whether the model is told y of each row, so that what is scored is p(x|y).
 
     Returns:
         Its name and description.
@@ -36,6 +39,8 @@ def what_is_scored(likelihood: str, x: Tensor | None, binarisation: Mapping[str,
         >>> what_is_scored("bernoulli", Tensor([[0.5, 1.0]])).name
         'grey pixels as probabilities'
     """
+    if conditional:
+        return _with("given y", what_is_scored(likelihood, x, binarisation))
     how = "" if binarisation is None else binarisation_text(binarisation)
     if likelihood == "bernoulli" and x is not None:
         if bool(((x != 0) & (x != 1)).any()):
