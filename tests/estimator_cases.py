@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from isthmus import PCA, VAE, Autoencoder, DenoisingAutoencoder, FactorAnalysis, KSparseAutoencoder, ProbabilisticPCA
+from isthmus import (
+    PCA,
+    RBM,
+    VAE,
+    Autoencoder,
+    DenoisingAutoencoder,
+    FactorAnalysis,
+    KSparseAutoencoder,
+    ProbabilisticPCA,
+)
 
 __all__ = ["LINEAR", "MAKE", "QUICK", "every_estimator", "every_network", "pixel_images", "real_table"]
 
@@ -15,13 +26,24 @@ LINEAR = {  # which take no part in training
     "ProbabilisticPCA": lambda n=2, **more: ProbabilisticPCA(n),
     "FactorAnalysis": lambda n=2, **more: FactorAnalysis(n),
 }
+
+
+def _of_rbm(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters without those of networks, and the nearest likelihood that a Boltzmann machine has."""
+    kept = {name: value for name, value in parameters.items() if name in RBM._get_param_names()}
+    nearest = {"gaussian": "fixed_gaussian", "continuous_bernoulli": "bernoulli"}
+    likelihood = kept.get("likelihood", "auto")
+    return kept | {"likelihood": nearest.get(likelihood, likelihood)}
+
+
 MAKE = LINEAR | {
     "Autoencoder": lambda n=2, **more: Autoencoder(n, **QUICK | more),
     "DenoisingAutoencoder": lambda n=2, **more: DenoisingAutoencoder(n, **QUICK | more),
     "KSparseAutoencoder": lambda n=2, **more: KSparseAutoencoder(n, **{"k": 1} | QUICK | more),
+    "RBM": lambda n=2, **more: RBM(n, **_of_rbm(QUICK | more)),
     "VAE": lambda n=2, **more: VAE(n, **QUICK | more),
 }
-NETWORKS = {name: make for name, make in MAKE.items() if name not in LINEAR}
+NETWORKS = {name: make for name, make in MAKE.items() if name not in (*LINEAR, "RBM")}  # with layers of one's own
 every_estimator = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
 every_network = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 
