@@ -17,7 +17,7 @@ __all__ = ["TopKHead", "top_k_mask"]
 DUTY_DECAY = 0.95
 """Of the running share of examples in which a unit is kept: a memory of some twenty steps."""
 
-RARE = 0.3
+RARE = 0.1
 """A unit is favoured while it is kept in less than this share of the examples in which it would be in its turn."""
 
 DEAD = 0.01
