@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from pythae.data.datasets import DatasetOutput
 from pythae.models import VAE, VAEConfig
 from pythae.models.base.base_utils import ModelOutput
@@ -25,10 +23,11 @@ from pythae.pipelines import TrainingPipeline
 from pythae.trainers import BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from isthmus.nets import ConvDecoder, ConvEncoder
 from models import CHANNELS, IMAGE, D, H, K
+from tutorial import TutorialImages, to_tensor
 from workers import Line, Turns, serve
 
 # --- pythae -------------------------------------------------------------------------------------
@@ -118,26 +117,6 @@ class TutorialVAE(nn.Module):
         mean, log_variance = self.mean(features), self.log_variance(features)
         z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
         return torch.sigmoid(self.logits(self.decoder(z))), mean, log_variance
-
-
-def to_tensor(image: Image.Image) -> Tensor:
-    """What torchvision's ToTensor does with a grey image (and a tenth faster than that)."""
-    pixels = torch.from_numpy(np.array(image, np.uint8, copy=True)).view(image.size[1], image.size[0], 1)
-    return pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
-
-
-class TutorialImages(Dataset):
-    """What torchvision's MNIST does: each image through PIL, then the transform, beside its label."""
-
-    def __init__(self, images: np.ndarray, transform: Callable[[Image.Image], Tensor]) -> None:
-        self.data, self.targets = torch.from_numpy(images), torch.zeros(len(images), dtype=torch.int64)
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.data[index].numpy())), int(self.targets[index])
 
 
 def train_tutorial(turns: Turns, model: TutorialVAE, images: np.ndarray, epochs: int, batch: int, cuda: bool) -> None:
