@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..nets import Activation
 from ..training import Scaling
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "MaybeLayer"]
 
 
 class Layer(NamedTuple):
@@ -22,3 +22,9 @@ class Layer(NamedTuple):
     title: str
     scaling: Scaling
     activation: Activation | None = None
+
+
+class MaybeLayer:
+    """An estimator that may be trained as a layer of others."""
+
+    _layer: Layer | None = None

@@ -88,8 +88,8 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
         """p(x|z): the decoder's network with the likelihood's head; an encoder that is mirrored lends its weights."""
         net, project = decoder_network(self) if mirrored is None else tied_network(self, mirrored)
         head: Any = likelihood_head(self.likelihood_, net.n_features, n_features, project)
-        if self.layer_ is not None and self.layer_.activation is not None:
-            head.project = nn.Sequential(head.project, activation_module(self.layer_.activation))
+        if self._layer is not None and self._layer.activation is not None:
+            head.project = nn.Sequential(head.project, activation_module(self._layer.activation))
         return Conditional(net, head)
 
     # --- fit --------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
                 f"Expected the likelihood 'bernoulli' with binarisation='dynamic', got {self.likelihood_!r}; use grey "
                 "pixels, uint8 or in [0, 1], or binarisation='none'."
             )
-        self.scaling_ = choose_scaling(self.likelihood_, rows, weight) if self.layer_ is None else self.layer_.scaling
+        self.scaling_ = choose_scaling(self.likelihood_, rows, weight) if self._layer is None else self._layer.scaling
         seed = self._seed(folder if resume else None)
         train, held_out = self._split(training_data(rows, weight, beside), validation, seed)
         settings, objective = self._settings(seed), self._objective()

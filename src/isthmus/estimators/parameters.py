@@ -89,7 +89,8 @@ def _describe(hint: Any) -> str:
 def to_plain(name: str, value: Any) -> Any:
     """A parameter as JSON holds it: modules by a mark, a random generator by nothing, a dataclass by its fields.
 
-    A dataclass that derives from another, one of several kinds, has the name of its class beside them.
+    An estimator is there as its own file would have it. A dataclass that derives from another, one of several kinds,
+    has the name of its class beside its fields.
 
     Raises:
         ValueError: a parameter that JSON can't hold.
@@ -98,6 +99,8 @@ def to_plain(name: str, value: Any) -> Any:
         return OWN_MODULE
     if isinstance(value, np.random.RandomState):
         return None  # its state when fit began is gone
+    if hasattr(value, "configuration"):
+        return value.configuration()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = _kind(value) | {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -141,6 +144,10 @@ def from_plain(value: Any, hint: Any) -> Any:
     """
     if isinstance(value, list):
         return tuple(from_plain(item, Any) for item in value)
+    if isinstance(value, dict) and value.get("kind") == "estimator":
+        from .saved import Saved  # which needs this module
+
+        return Saved.from_configuration(value)
     if isinstance(value, dict):
         for kind in (hint, *get_args(hint)):
             if isinstance(kind, type) and dataclasses.is_dataclass(kind):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from ..processes import from_first
 from ..training import Schedule, Settings
 from ..training.checkpoint import checkpoints, recorded_settings
 from .common import random_generator
-from .layer import Layer
+from .layer import MaybeLayer
 
 __all__ = ["TrainingParameters"]
 
 
 @dataclass(eq=False, repr=False)
-class TrainingParameters:
+class TrainingParameters(MaybeLayer):
     """How a network is trained.
 
     Args:
@@ -56,9 +56,6 @@ class TrainingParameters:
     random_state: int | np.random.RandomState | None = None
     verbose: bool = False
 
-    layer_: ClassVar[Layer | None] = None
-    """Of which stack this is a layer, where it is one: see `pretraining`."""
-
     def _check_parameters(self) -> None:
         super()._check_parameters()  # type: ignore[misc]
         if not 0 < self.validation_fraction < 1:
@@ -68,7 +65,7 @@ class TrainingParameters:
     @property
     def _title(self) -> str:
         """What progress is of."""
-        return type(self).__name__ if self.layer_ is None else self.layer_.title
+        return type(self).__name__ if self._layer is None else self._layer.title
 
     def _seed(self, resumed: str | Path | None) -> int:
         """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ def encoder_of(layers: Sequence[LatentVariableModel]) -> nn.Sequential:
 
 
 def unrolled(layers: Sequence[LatentVariableModel], *, tied: bool) -> LatentVariableModel:
-    r"""The layers' encoders upwards, then their decoders downwards, :math:`d_1 \circ \dots \circ d_L \circ e_L \dots e_1`.
+    r"""The layers' encoders, then their decoders backwards: :math:`e_1, \dots, e_L, d_L, \dots, d_1`.
 
     The modules are the layers' own, and so are the weights: for layers that are to stay, pass copies.
 
@@ -79,10 +80,10 @@ def _untie(module: nn.Module) -> None:
             _untie(child)
 
 
-def _own_weights(mirror: Transposed) -> nn.Linear:
+def _own_weights(mirror: Transposed) -> nn.Module:
     weight = mirror.mirrored.weight
     n_outputs, n_inputs = weight.shape
-    own = nn.utils.skip_init(nn.Linear, n_outputs, n_inputs, device=mirror.bias.device, dtype=mirror.bias.dtype)
+    own: Any = nn.utils.skip_init(nn.Linear, n_outputs, n_inputs, device=mirror.bias.device, dtype=mirror.bias.dtype)
     with torch.no_grad():
         own.weight.copy_(weight.T)
         own.bias.copy_(mirror.bias)
