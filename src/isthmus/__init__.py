@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FactorAnalysis,
         KSparseAutoencoder,
         ProbabilisticPCA,
+        StackedAutoencoder,
         load,
     )
     from .evaluation import evaluate
@@ -40,6 +41,7 @@ __all__ = [
     "LatentVariableModel",
     "ProbabilisticPCA",
     "Settings",
+    "StackedAutoencoder",
     "Trace",
     "evaluate",
     "fit",
@@ -61,6 +63,7 @@ _HOME = {
         "FactorAnalysis",
         "KSparseAutoencoder",
         "ProbabilisticPCA",
+        "StackedAutoencoder",
         "load",
     ),
     "evaluation": ("evaluate",),

@@ -11,6 +11,7 @@ from .pca import PCA
 from .probabilistic_pca import ProbabilisticPCA
 from .rbm import RBM
 from .saved import load
+from .stacked import StackedAutoencoder
 from .vae import VAE
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "KSparseAutoencoder",
     "LatentEstimator",
     "ProbabilisticPCA",
+    "StackedAutoencoder",
     "load",
 ]
