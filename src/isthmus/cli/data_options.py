@@ -20,6 +20,7 @@ from ..estimators.saved import value_of
 from ..files import read_json
 
 __all__ = [
+    "NO_LABELS",
     "READING",
     "DataOptions",
     "ReadingOptions",
@@ -70,6 +71,9 @@ class ReadingOptions:
             if value != default
         }
 
+
+NO_LABELS = "name their column with --label, or use a sub-folder of images for each, or .npz with y"
+"""What to do where a conditional model finds no labels."""
 
 READING = tuple(field.name for field in dataclasses.fields(ReadingOptions) if field.name != "data")
 """Names of the options of how."""

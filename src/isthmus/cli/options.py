@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..estimators import LatentEstimator, load
-from .data_options import RunDataOptions, filled_part
+from ..evaluation.given import given
+from .data_options import NO_LABELS, RunDataOptions, filled_part
 from .main import UsageError, did_you_mean
 from .terminal import say
 
@@ -93,8 +94,8 @@ class RowsOptions(RunDataOptions):
     json: bool = False
     """Print the result as JSON."""
 
-    def load(self) -> tuple[LatentEstimator, Any]:
-        """The run's model, and the rows that were asked for."""
+    def load(self) -> tuple[LatentEstimator, Any, dict[str, Any]]:
+        """The run's model, the rows that were asked for, and what its methods take beside them."""
         estimator = load_run(self.run)
         out = getattr(self, "out", None)
         if out is not None and self.data is not None and Path(self.data).is_file() and out.exists():
@@ -102,7 +103,8 @@ class RowsOptions(RunDataOptions):
                 raise UsageError(f"--out {out} is the file that the data are read from; use another")
         data = self.load_data(self.run, split=self.part != "all")
         say(f"{type(estimator).__name__}: {data.description}")
-        return estimator, filled_part(data, self.part)[0]
+        X, y = filled_part(data, self.part)
+        return estimator, X, given(estimator, y, NO_LABELS)
 
 
 def load_run(run: Path) -> LatentEstimator:

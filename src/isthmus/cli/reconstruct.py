@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..estimators.blocks import row_blocks
 from .data_options import own_units
 from .options import RowsOptions
-from .rows import write_rows
+from .rows import told_blocks, write_rows
 from .terminal import parse, print_result
 
 __all__ = ["ReconstructOptions", "run"]
@@ -28,9 +27,10 @@ class ReconstructOptions(RowsOptions):
 def run(arguments: list[str]) -> None:
     """Parse and reconstruct."""
     options = parse(ReconstructOptions, arguments, "reconstruct")
-    estimator, X = options.load()
-    rebuilt = (own_units(options.run, estimator.reconstruct(block)) for block in row_blocks(X))
+    estimator, X, told = options.load()
+    blocks = told_blocks(X, told)
+    rebuilt = (own_units(options.run, estimator.reconstruct(block, **beside)) for block, beside in blocks)
     first, names = next(rebuilt)
     write_rows(options.out, chain([first], (rows for rows, _ in rebuilt)), len(X), "feature", names)
-    error = float(np.mean(estimator.squared_error(X)))
+    error = float(np.mean(estimator.squared_error(X, **told)))
     print_result({"rows": len(X), "squared_error": round(error, 6), "out": str(options.out)}, options.json)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
 from ..estimators import Autoencoder
+from ..evaluation.given import given
 from ..files import read_json
-from .data_options import own_units, run_data
-from .main import UsageError
+from .data_options import NO_LABELS, own_units, run_data
+from .main import UsageError, did_you_mean
 from .options import load_run
 from .rows import write_rows
 from .terminal import parse, print_result, say
@@ -34,6 +36,9 @@ class SampleOptions:
     """Gaussians in the mixture."""
     keep: bool = False
     """Save the model again with the fitted distribution, from which it is then sampled without --prior."""
+    condition: str | None = None
+    """For a conditional model, the label of all rows; without it each class has as many, in order. Of a model that is
+    told vectors, numbers with commas."""
     seed: int = 0
     """The same seed gives the same rows."""
     out: Path = Path("samples.npy")
@@ -57,9 +62,31 @@ def run(arguments: list[str]) -> None:
         raise UsageError(
             "expected --prior gaussian or mixture: an autoencoder learns no distribution to draw codes from"
         )
-    rows, names = own_units(options.run, estimator.sample(options.n, random_state=options.seed))
+    told = _conditions(estimator, options)
+    rows, names = own_units(options.run, estimator.sample(options.n, random_state=options.seed, **told))
     write_rows(options.out, [rows], len(rows), "feature", names)
     print_result({"rows": options.n, "out": str(options.out)}, options.json)
+
+
+def _conditions(estimator: Any, options: SampleOptions) -> dict[str, Any]:
+    """What a conditional model is told of the rows to draw."""
+    text, name = options.condition, type(estimator).__name__
+    if not getattr(estimator, "conditional", False):
+        if text is not None:
+            raise UsageError(f"expected no --condition for {name}, which is told nothing of a row")
+        return {}
+    classes = estimator.classes_
+    if classes is None:
+        try:
+            return {"conditions": [float(number) for number in (text or "").split(",")]}
+        except ValueError as error:
+            raise UsageError(f"expected --condition as numbers with commas for this {name}, got {text}") from error
+    if text is None:
+        return {"conditions": classes[np.sort(np.arange(options.n) % len(classes))]}
+    labels = {str(label): label for label in classes.tolist()}
+    if text not in labels:
+        raise UsageError(f"unknown --condition {text!r}{did_you_mean(text, list(labels))}")
+    return {"conditions": labels[text]}
 
 
 def _fit_prior(estimator: Any, options: SampleOptions) -> None:
@@ -73,7 +100,8 @@ def _fit_prior(estimator: Any, options: SampleOptions) -> None:
             f"expected --mixture-components from 1 to the {len(data.x_train):,} rows, got {options.mixture_components}"
         )
     say(f"fitting a {options.prior} prior to the codes of {len(data.x_train):,} rows of {data.name}")
-    estimator.fit_prior(data.x_train, options.prior, options.mixture_components)
+    told = given(estimator, data.y_train, NO_LABELS)
+    estimator.fit_prior(data.x_train, options.prior, options.mixture_components, **told)
     if options.keep:
         estimator.save(options.run, data=read_json(options.run / "config.json").get("data"))
         say(f"{name}: kept in {options.run}")

@@ -9,13 +9,15 @@ from typing import Any
 
 from ..data import DataSet
 from ..estimators import BaseAutoencoder, LatentEstimator
+from ..estimators.conditions import Conditions
 from ..evaluation import Evaluation, evaluate
+from ..evaluation.given import given
 from ..files import FORMAT, read_json, remove, write_json
 from ..processes import from_first
 from ..training import Settings
 from ..training.checkpoint import checkpoints
 from ..training.folder import own_folder
-from .data_options import DataOptions, checked_note, filled_part, found_again, noted_data
+from .data_options import NO_LABELS, DataOptions, checked_note, filled_part, found_again, noted_data
 from .main import UsageError
 from .options import estimator_options, find_model, models
 from .terminal import parse, print_result, say
@@ -143,6 +145,7 @@ def _train(
     resume: bool = False,
 ) -> None:
     name = type(estimator).__name__
+    _check_labels(estimator, data)
     evaluation = train_model(estimator, data, note, out, resume)
     if not options.no_report:
         from ..report import write_report  # matplotlib takes a second
@@ -151,6 +154,15 @@ def _train(
         write_report(out, {name: estimator}, data, {name: evaluation})
     result = {"model": name, "out": str(out)} | evaluation.to_dict()
     print_result(result, options.json, f"{evaluation.table()}\n\n{name} is in {out}")
+
+
+def _check_labels(estimator: LatentEstimator, data: DataSet) -> None:
+    """Labels of all parts, where the model is told them: before anything is written, or trained for long."""
+    if given(estimator, data.y_train, NO_LABELS):
+        conditions = Conditions.of(data.y_train)
+        for x, y in (data.part("validation"), data.part("test")):
+            if len(x):
+                conditions.as_tensor(y, len(x))
 
 
 def train_model(
@@ -174,8 +186,10 @@ def _train_model(
     say(f"{name}: {data.description}")
     if isinstance(estimator, BaseAutoencoder):
         # Never the test rows: what is watched is chosen by, if not by early stopping then by a person.
-        watched = data.x_valid if len(data.x_valid) else None
-        estimator.fit(data.x_train, validation=watched, folder=out, resume=resume)
+        watched: Any = data.x_valid if len(data.x_valid) else None
+        if estimator.conditional and watched is not None:
+            watched = watched, data.y_valid
+        estimator.fit(data.x_train, data.y_train, validation=watched, folder=out, resume=resume)
     else:
         estimator.fit(data.x_train)
     estimator.save(out, data=note)
@@ -189,6 +203,7 @@ def _train_model(
 def measure(estimator: LatentEstimator, data: DataSet, part: str, n_importance_samples: int = 0) -> Evaluation:
     """All measures on a part of the data; probes learn from the training rows, where those have labels."""
     X, y = filled_part(data, part)
+    given(estimator, y, NO_LABELS)
     labelled = y is not None and data.y_train is not None
     train: dict[str, Any] = {"X_train": data.x_train, "y_train": data.y_train} if labelled else {}
     return evaluate(estimator, X, y, n_importance_samples=n_importance_samples, binarisation=data.binarisation, **train)

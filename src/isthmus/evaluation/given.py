@@ -30,6 +30,6 @@ def given(estimator: Any, conditions: Any, advice: str = "pass y") -> dict[str, 
         return {}
     if conditions is None:
         raise ValueError(
-            f"Expected labels, as {type(estimator).__name__} is told that of each row, got data without; {advice}."
+            f"Expected labels, as {type(estimator).__name__} is told that of each row, got data without them; {advice}."
         )
     return {"conditions": conditions}
