@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from .distributions import log_prob_per_dimension, reparameterise
+from .distributions import Point, log_prob_per_dimension, reparameterise
 from .processes import batch_normal, batch_part, n_processes, rank
 
 __all__ = ["Batch", "Conditional", "LatentVariableModel", "Layer", "Sampler", "Trace", "draw"]
@@ -27,7 +27,7 @@ def draw(q: Distribution, n_samples: int) -> Tensor:
 
     Of posteriors that `isthmus.distributions.reparameterise` does not know, each process draws its own.
     """
-    if batch_part() is None:
+    if batch_part() is None or isinstance(q, Point):  # a point takes no noise, in any number of processes
         return q.rsample(torch.Size((n_samples,)))
     shape = torch.Size((n_samples,)) + q.batch_shape + q.event_shape
     noise = batch_normal(q.mean, shape, dim=-1 - len(q.event_shape))
