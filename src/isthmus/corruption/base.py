@@ -10,9 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..processes import batch_uniform
+from ..processes import batch_normal, batch_uniform
 
-__all__ = ["Corruption", "Rescaled", "Strength", "check_strength", "draw_strength"]
+__all__ = ["Corruption", "Rescaled", "Strength", "check_strength", "draw_normal", "draw_uniform"]
 
 Strength = float | tuple[float, float]
 """How strong a corruption is: the same for all examples, or for each drawn uniformly between two numbers."""
@@ -22,8 +22,8 @@ Strength = float | tuple[float, float]
 class Corruption:
     """Rows in, corrupted rows of the same shape out; to be subclassed, as a frozen dataclass of plain fields.
 
-    What is done to an example depends on no other one. Noise comes from `isthmus.processes.batch_uniform` and
-    `batch_normal`, and with a strength of zero rows come out as they are, to the bit.
+    What is done to an example depends on no other one. Noise comes from `isthmus.processes`, and with a strength of
+    zero rows come out as they are, to the bit.
     """
 
     everywhere: ClassVar[bool] = False
@@ -81,9 +81,24 @@ def check_strength(name: str, strength: Strength, below: float = math.inf) -> No
         raise ValueError(f"Expected a {name} in [0, {limit}), or the lowest and the highest of one, got {strength!r}.")
 
 
-def draw_strength(strength: Strength, x: Tensor) -> Tensor | float:
-    """The strength for rows (B, F): the number itself, or one number an example, (B, 1)."""
+def draw_uniform(strength: Strength, x: Tensor, n: int) -> tuple[Tensor | float, Tensor]:
+    """Strengths for rows (B, F), one number or (B, 1), and for each row n numbers uniform in [0, 1), (B, n).
+
+    Both are of one draw: a compiler may put two that don't depend on each other in another order.
+    """
     if not isinstance(strength, (tuple, list)):
-        return strength
-    lowest, highest = strength
-    return lowest + (highest - lowest) * batch_uniform(x.new_empty(len(x), 1))
+        return strength, batch_uniform(x.new_empty(len(x), n))
+    noise = batch_uniform(x.new_empty(len(x), n + 1))
+    return _between(strength, noise[:, :1]), noise[:, 1:]
+
+
+def draw_normal(strength: Strength, x: Tensor, n: int) -> tuple[Tensor | float, Tensor]:
+    """The same with standard normal numbers, (B, n)."""
+    if not isinstance(strength, (tuple, list)):
+        return strength, batch_normal(x, (len(x), n))
+    noise = batch_normal(x, (len(x), n + 1))
+    return _between(strength, torch.special.ndtr(noise[:, :1])), noise[:, 1:]
+
+
+def _between(ends: tuple[float, float], uniform: Tensor) -> Tensor:
+    return ends[0] + (ends[1] - ends[0]) * uniform

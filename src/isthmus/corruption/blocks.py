@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..processes import batch_uniform
-from .base import Corruption, Strength, check_strength, draw_strength
+from .base import Corruption, Strength, check_strength, draw_uniform
 
 __all__ = ["Blocks"]
 
@@ -51,11 +50,11 @@ class Blocks(Corruption):
         channels, height, width = self.shape
         if x.shape[-1] != channels * height * width:
             raise ValueError(f"Expected rows of {self.shape[0]} x {height} x {width} pixels, got {x.shape[-1]}.")
-        fraction = draw_strength(self.fraction, x)
-        noise = batch_uniform(x.new_empty(len(x), 3))
+        fraction, noise = draw_uniform(self.fraction, x, 3)
         elongation, top, left = noise.unsqueeze(-1).unbind(1)
-        rows = _inside(height, torch.as_tensor(fraction).to(x) ** elongation, top)
-        columns = _inside(width, torch.as_tensor(fraction).to(x) ** (1 - elongation), left)
+        area = torch.as_tensor(fraction).to(x)
+        rows = _inside(height, area**elongation, top)
+        columns = _inside(width, area ** (1 - elongation), left)
         hidden = (rows.unsqueeze(-1) & columns.unsqueeze(-2)).flatten(1).repeat(1, channels)
         return torch.where(hidden, self.value, x), hidden
 

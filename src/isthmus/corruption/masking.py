@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..processes import batch_uniform
-from .base import Corruption, Strength, check_strength, draw_strength
+from .base import Corruption, Strength, check_strength, draw_uniform
 
 __all__ = ["FixedMasking", "Masking", "SaltAndPepper"]
 
@@ -41,8 +40,8 @@ class Masking(Corruption):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where."""
-        fraction = draw_strength(self.fraction, x)
-        lost = batch_uniform(x) < fraction
+        fraction, noise = draw_uniform(self.fraction, x, x.shape[-1])
+        lost = noise < fraction
         return torch.where(lost, 0.0, x), lost
 
 
@@ -74,11 +73,12 @@ class FixedMasking(Corruption):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where."""
-        fraction, n_features = draw_strength(self.fraction, x), x.shape[-1]
+        n_features = x.shape[-1]
+        fraction, noise = draw_uniform(self.fraction, x, n_features)
         number = (fraction * n_features).round() if isinstance(fraction, Tensor) else round(fraction * n_features)
         most = round(n_features * (self.fraction[1] if isinstance(self.fraction, (tuple, list)) else self.fraction))
         # Features in random order, as many as may be lost: by their places, so that equal noise is no tie.
-        order = batch_uniform(x).topk(most, dim=-1).indices
+        order = noise.topk(most, dim=-1).indices
         chosen = (torch.arange(most, device=x.device) < number).expand_as(order)
         lost = torch.zeros_like(x, dtype=torch.bool).scatter(-1, order, chosen)
         return torch.where(lost, 0.0, x), lost
@@ -118,7 +118,7 @@ class SaltAndPepper(Corruption):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where."""
-        fraction, noise = draw_strength(self.fraction, x), batch_uniform(x)
+        fraction, noise = draw_uniform(self.fraction, x, x.shape[-1])
         replaced = noise < fraction
         extremes = torch.where(noise < fraction / 2, self.low, torch.full_like(x, self.high))
         return torch.where(replaced, extremes, x), replaced

@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..processes import batch_normal, batch_uniform
-from .base import Corruption, Strength, check_strength, draw_strength
+from .base import Corruption, Strength, check_strength, draw_normal, draw_uniform
 
 __all__ = ["GaussianNoise", "UniformNoise"]
 
@@ -44,8 +43,8 @@ class GaussianNoise(Corruption):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where: everywhere."""
-        scale = draw_strength(self.scale, x)
-        return x + scale * batch_normal(x, x.shape), torch.ones_like(x, dtype=torch.bool)
+        scale, noise = draw_normal(self.scale, x, x.shape[-1])
+        return x + scale * noise, torch.ones_like(x, dtype=torch.bool)
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,7 @@ class UniformNoise(Corruption):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where: everywhere."""
-        noise = draw_strength(self.scale, x) * batch_uniform(x)
+        scale, uniform = draw_uniform(self.scale, x, x.shape[-1])
+        noise = scale * uniform
         noisy = (x + noise).clamp(self.low, self.high)
         return torch.where(noise == 0, x, noisy), torch.ones_like(x, dtype=torch.bool)
