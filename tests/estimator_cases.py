@@ -16,6 +16,7 @@ from isthmus import (
     FactorAnalysis,
     KSparseAutoencoder,
     ProbabilisticPCA,
+    StackedAutoencoder,
 )
 
 __all__ = ["LINEAR", "MAKE", "QUICK", "every_estimator", "every_network", "pixel_images", "real_table"]
@@ -41,9 +42,11 @@ MAKE = LINEAR | {
     "DenoisingAutoencoder": lambda n=2, **more: DenoisingAutoencoder(n, **QUICK | more),
     "KSparseAutoencoder": lambda n=2, **more: KSparseAutoencoder(n, **{"k": 1} | QUICK | more),
     "RBM": lambda n=2, **more: RBM(n, **_of_rbm(QUICK | more)),
+    "StackedAutoencoder": lambda n=2, **more: StackedAutoencoder(n, **{"layer_epochs": 1} | QUICK | more),
     "VAE": lambda n=2, **more: VAE(n, **QUICK | more),
 }
-NETWORKS = {name: make for name, make in MAKE.items() if name not in (*LINEAR, "RBM")}  # with layers of one's own
+WITHOUT_OWN_LAYERS = (*LINEAR, "RBM", "StackedAutoencoder")
+NETWORKS = {name: make for name, make in MAKE.items() if name not in WITHOUT_OWN_LAYERS}
 every_estimator = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
 every_network = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 
