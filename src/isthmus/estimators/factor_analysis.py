@@ -50,7 +50,7 @@ class FactorAnalysis(BaseLatentGaussian):
     n_components: int = 2
     _: KW_ONLY
     noise_floor: float = 1e-6
-    tolerance: float = 1e-8
+    tolerance: float = 1e-6
     max_iter: int = 1000
 
     def _check_parameters(self) -> None:

@@ -49,7 +49,7 @@ class ProbabilisticPCA(BaseLatentGaussian):
     n_components: int = 2
     _: KW_ONLY
     method: Literal["closed_form", "em"] = "closed_form"
-    tolerance: float = 1e-8
+    tolerance: float = 1e-6
     max_iter: int = 1000
 
     def _learn(self, covariance: Covariance, total: float) -> None:

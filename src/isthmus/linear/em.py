@@ -125,7 +125,7 @@ def expectation_maximisation(
     def step(factors: Factors) -> tuple[Factors, float]:
         return em_step(covariance, factors, isotropic=isotropic, floor=floor)
 
-    ceiling = float(covariance.diagonal.max())
+    ceiling, reach = float(covariance.diagonal.max()), 4.0
     here, (after, likelihood) = start, step(start)
     history, n_steps, converged = [likelihood], 1, False
     while n_steps < max_iter and not converged:
@@ -134,9 +134,13 @@ def expectation_maximisation(
         history.append(gained)
         converged = gained - likelihood < tolerance
         if accelerate and not converged and n_steps < max_iter:
-            jump = _extrapolated(here, after, later, floor, ceiling)
+            jump, length = _extrapolated(here, after, later, reach)
+            jump = jump._replace(noise=jump.noise.clamp(floor, max(ceiling, floor)))
             beyond, reached = step(jump)
             n_steps += 1
+            # As far as went well before: four times as far after a jump of full reach, and less after one too far.
+            reach = reach / 4 if reached < gained else 4 * reach if length == reach else reach
+            reach = max(reach, 2.0)
             if reached >= gained:
                 history.append(reached)
                 here, after, likelihood = jump, beyond, reached
@@ -145,13 +149,16 @@ def expectation_maximisation(
     return LinearFit(*_canonical(here), history, n_steps, converged)
 
 
-def _extrapolated(first: Factors, second: Factors, third: Factors, floor: float, ceiling: float) -> Factors:
-    """Where the path through three factors leads; variances by their logarithms, so that they stay positive."""
+def _extrapolated(first: Factors, second: Factors, third: Factors, reach: float) -> tuple[Factors, float]:
+    """Where the path through three factors leads, and how far: 1 is the third, and no more than `reach`.
+
+    Variances go by their logarithms, so that they stay positive.
+    """
     one, two, three = (torch.cat([f.loadings, f.noise.log()[None]]) for f in (first, second, third))
     step, bend = two - one, three - 2 * two + one
-    length = max(1.0, float(step.norm() / bend.norm().clamp_min(1e-300)))
+    length = min(max(1.0, float(step.norm() / bend.norm().clamp_min(1e-300))), reach)
     there = one + 2 * length * step + length**2 * bend
-    return Factors(there[:-1], there[-1].clamp(math.log(floor), math.log(max(ceiling, floor))).exp())
+    return Factors(there[:-1], there[-1].exp()), length
 
 
 def _canonical(factors: Factors) -> Factors:

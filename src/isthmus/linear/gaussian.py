@@ -47,7 +47,8 @@ class LinearGaussian:
         scale = torch.sqrt(noise / mean) if mean > 0 else torch.ones_like(noise)
         scale = scale.expand(loadings.shape[1])
         rotation, singular, directions = torch.linalg.svd(loadings / scale, full_matrices=False)
-        return cls(directions, singular.square() + mean, float(mean), scale, rotation)
+        # In the order of rows: products with columns round by a row's place among others.
+        return cls(directions.contiguous(), singular.square() + mean, float(mean), scale, rotation)
 
     def project(self, centred: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates along the directions, (n, D), and the squared distance from what they span, (n,)."""
@@ -80,9 +81,10 @@ class LinearGaussian:
         """E[z|x] of centred rows (n, F), (n, D)."""
         signal = (self.variances - self.noise).clamp_min(0).sqrt()
         # A direction in which the data do not vary says nothing of the code: 0 / 0 stands for 0.
-        gain = torch.where(self.variances > 0, signal / self.variances, 0.0)
-        along = self.project(centred)[0] * gain
-        return along if self.rotation is None else along @ self.rotation.T
+        gain = torch.where(self.variances > 0, signal / self.variances, 0.0)[:, None] * self.directions
+        # One product with all of it: of a few columns, a second one would round by a row's place among others.
+        gain = gain if self.rotation is None else self.rotation @ gain
+        return centred @ (gain if self.scale is None else gain / self.scale).T
 
     @property
     def posterior_covariance(self) -> Tensor:
