@@ -110,9 +110,9 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
             X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch; uint8 pixels are
                 scaled here, not by you. `isthmus.data.Shards`, and memory maps larger than a buffer of them, are
                 read while training and never held in memory.
-            y: ignored.
+            y: ignored, but by models that are told of it, such as `ConditionalVAE`.
             sample_weight: how much each row counts, (n,).
-            validation: rows whose loss is measured after each epoch.
+            validation: rows whose loss is measured after each epoch; a pair (rows, y) for models that take y.
             folder: where checkpoints and metrics go while training.
             resume: go on from the newest checkpoint in `folder`, with the same data and parameters; random_state=None
                 takes the seed of that run.

@@ -38,8 +38,15 @@ def codes(studio: Studio) -> Section:
             )
         )
     text = [f"Each point is one of the {data.noun}, at its code."]
-    if data.y is not None:
-        text.append("Colours are labels, which no model was told: classes that lie apart were found, not taught.")
+    told = [view.name for view in studio.views if view.conditional]
+    if told:
+        text.append(
+            f"Colours are labels. {listed(told)} was told them, so that a code need not tell them again: classes may "
+            "lie on top of each other."
+        )
+    if data.y is not None and len(told) < len(studio.views):
+        others = "no other model was told" if told else "no model was told"
+        text.append(f"Colours are labels, which {others}: classes that lie apart were found, not taught.")
     if projected:
         text.append("Where a code has more than two numbers, its first two principal components are shown.")
     return Section("Where the examples lie", (" ".join(text),), (Figures(tuple(pictures)),))
