@@ -70,7 +70,7 @@ class Trace(NamedTuple):
 
     batch: Batch
     layers: tuple[Layer, ...]
-    p: Distribution  # p(x|z), batch shape (K, B)
+    p: Distribution  # p(x|z), batch shape (K, B); without a latent variable p(target|x), batch shape (B,)
     hidden: tuple[Tensor, ...] = ()  # the encoder's activations, layer by layer, (B, width)
 
     @property
@@ -131,6 +131,11 @@ class Conditional(nn.Module):
             x = torch.cat((x, condition.expand(*x.shape[:-1], -1)), dim=-1)
         hidden = _activations(self.net, x)
         return self.head(hidden[-1]), hidden
+
+    def trace(self, batch: Batch, n_samples: int = 1, sample: Sampler = draw) -> Trace:
+        """One forward pass of a model without a latent variable, such as a classifier: no layers, and p(target|x)."""
+        p, hidden = self.with_hidden(batch.x, batch.condition)
+        return Trace(batch, (), p, hidden)
 
 
 class LatentVariableModel(nn.Module):

@@ -5,6 +5,7 @@ from .binarised import DynamicBinarisation
 from .contrastive_divergence import ContrastiveDivergence
 from .denoising import Denoising
 from .elbo import ELBO, evidence_minus_posterior_kl, joint_plus_entropy, reconstruction_minus_kl
+from .negative_log_likelihood import NegativeLogLikelihood
 from .reconstruction import Reconstruction
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Denoising",
     "DynamicBinarisation",
     "Loss",
+    "NegativeLogLikelihood",
     "Objective",
     "Penalised",
     "Penalty",

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from ..model import Batch, LatentVariableModel, Trace, draw
+from ..model import Batch, Conditional, LatentVariableModel, Trace, draw
 from ..processes import batch_part
 
 __all__ = ["Loss", "Objective", "Penalised", "Penalty", "Wrapped", "share_of_mean"]
@@ -74,7 +74,7 @@ class Objective:
     def __add__(self, penalty: Penalty) -> Objective:
         return Penalised(self, (penalty,))
 
-    def __call__(self, model: LatentVariableModel, batch: Batch, sample=draw) -> Loss:
+    def __call__(self, model: LatentVariableModel | Conditional, batch: Batch, sample=draw) -> Loss:
         """Prepare the batch, run the model once, score the trace."""
         return self.loss(model.trace(self.prepare(batch), self.n_samples, sample), model)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.shards import Shards
 from ..files import remove, remove_temporaries
-from ..model import LatentVariableModel
+from ..model import Conditional, LatentVariableModel
 from ..objectives import Objective
 from ..processes import agreed, is_first, joined, lost_in_words, n_processes, send_first, wait_for_all
 from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_checkpoints, remove_unfinished
@@ -36,7 +36,7 @@ COMPILE_FROM = 6_000
 
 
 def fit(
-    model: LatentVariableModel,
+    model: LatentVariableModel | Conditional,
     objective: Objective,
     data: Rows | Stream | Shards | Tensor | np.ndarray,
     settings: Settings | None = None,
@@ -57,7 +57,8 @@ def fit(
     Linux, the process keeps up to 256 MB of freed memory from then on (see `training.memory`).
 
     Args:
-        model: what to train; it ends on the device of the settings, or stays where it is when it is trained sharded.
+        model: what to train; it ends on the device of the settings, or stays where it is when it is trained sharded. A
+            `Conditional` alone learns p(target|x).
         objective: for what.
         data: rows (n, F) of any dtype, kept as they are and scaled inside the step; `Rows` adds conditions and
             weights. Memory maps and `isthmus.data.Shards` that are larger than a buffer are read while training:
@@ -132,8 +133,8 @@ def fit(
 
 
 def _prepare(
-    model: LatentVariableModel, objective: Objective, settings: Settings, rows: Rows | Stream, held_out: Rows | None,
-    scaling: Scaling, folder: Path | None, resume: bool,
+    model: LatentVariableModel | Conditional, objective: Objective, settings: Settings, rows: Rows | Stream,
+    held_out: Rows | None, scaling: Scaling, folder: Path | None, resume: bool,
 ) -> Run:  # fmt: skip
     """Put data and model together on the device, at the state to begin with."""
     device = settings.resolve_device()
@@ -183,7 +184,7 @@ def _check_last_batch(step: Step, rows: Rows | Stream, settings: Settings) -> No
         ) from error
 
 
-def _meet(model: LatentVariableModel) -> None:
+def _meet(model: nn.Module) -> None:
     """See to it that several processes start from one model."""
     if n_processes() == 1:
         return
@@ -219,7 +220,7 @@ SMALL_STEP = 20_000_000
 
 
 @contextmanager
-def _threads(model: LatentVariableModel, settings: Settings, device: torch.device) -> Iterator[None]:
+def _threads(model: nn.Module, settings: Settings, device: torch.device) -> Iterator[None]:
     """One CPU thread for small models: several wait for each other at every operation, on a busy machine for long."""
     before = torch.get_num_threads()
     weights = sum(parameter.numel() for parameter in model.parameters())

@@ -22,7 +22,6 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from ..files import FORMAT, UnreadableFile, explained, read_json, write_json
-from ..model import LatentVariableModel
 from ..processes import add_up, is_first, n_processes, wait_for_all
 from .checkpoint import SHARDED_STATE
 from .rows import Rows
@@ -154,7 +153,7 @@ class ShardedStep(Step):
         return self.parameters[int(number)] if part in ("adam.mean", "adam.square", "average") else None
 
 
-def _shard(model: LatentVariableModel, device: torch.device) -> LatentVariableModel:
+def _shard(model: nn.Module, device: torch.device) -> Any:
     """Cut every layer of torch's that has parameters; those of other modules, few as a rule, stay whole."""
     mesh = init_device_mesh(device.type, (n_processes(),))
 

@@ -20,7 +20,7 @@ from torch.distributions import Distribution
 
 from .. import processes
 from ..files import read_tensors, write_tensors
-from ..model import LatentVariableModel
+from ..model import Conditional, LatentVariableModel
 from ..objectives import Objective
 from ..objectives.base import share_of_mean
 from ..processes import Part, add_up, batch_part, n_processes, own_part, part_of_batch
@@ -61,7 +61,7 @@ class Step:
         flags: what a process wants all to know, such as that it was interrupted; after a step, what any of them wanted.
     """
 
-    model: LatentVariableModel
+    model: LatentVariableModel | Conditional
     objective: Objective
     scaling: Scaling
     seed: int
