@@ -76,6 +76,8 @@ def _plane(view: ModelView) -> tuple[np.ndarray, tuple[str, str]]:
 
 def _about_codes(view: ModelView) -> str:
     if view.kind == "linear":
+        if hasattr(view.estimator, "posterior"):
+            return "A linear code: the mean of what each example says of it, drawn towards 0 by the noise."
         return "A linear code: a rotation of the data, seen from where they are spread most."
     if view.n_components != 2:
         return f"A code is {view.n_components} numbers." if view.n_components > 2 else ""
