@@ -39,12 +39,12 @@ class RBM(BaseAutoencoder):
         n_components: hidden units.
         likelihood: p(v|h): "bernoulli" for data in [0, 1], grey values counting as probabilities; "fixed_gaussian" for
             real data; "auto" chooses.
-        hidden_units: "bernoulli", or "gaussian" for real codes W v + c of binary data; these want a learning rate ten
-            times lower.
+        hidden_units: "bernoulli", or "gaussian" for real codes W v + c of binary data.
         n_gibbs_steps: steps of a Gibbs chain at each training step, the k of CD-k.
         persistent: chains go on from step to step (PCD) in place of starting at the data.
         n_chains: how many of them there are.
-        binarisation, max_epochs, batch_size, learning_rate, ...: see `BaseAutoencoder`.
+        learning_rate: of Adam; lower for Gaussian units, where a run diverges, and for persistent chains.
+        binarisation, max_epochs, batch_size, schedule, ...: see `BaseAutoencoder`.
 
     Attributes:
         model_: the trained `RestrictedBoltzmannMachine`.
@@ -69,6 +69,7 @@ class RBM(BaseAutoencoder):
     n_gibbs_steps: int = 1
     persistent: bool = False
     n_chains: int = 100
+    learning_rate: float = 1e-2
 
     real_likelihood: ClassVar[str] = "fixed_gaussian"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ BLOCK_ROWS = 16 * CHUNK_SIZE
 """Rows of shards that are scored at once: whole chunks, so that a row's score is what it is among all of them."""
 
 _DETERMINISTIC = "A deterministic code has no density, so there is no bound on log p(x); a VAE has one."
+_DENSITY = "exact log-density in units of the data, which may be positive"
 
 
 def evaluate(
@@ -81,7 +82,7 @@ def evaluate(
         scored, likelihoods = _likelihood(estimator, X, y, n_importance_samples, seed, binarisation)
         measures += likelihoods
     except NoDensityError as error:
-        deterministic = getattr(estimator, "model_", None) is not None
+        deterministic = getattr(estimator, "model_", None) is not None and not hasattr(estimator, "log_likelihood")
         notes.append(f"log_likelihood: none. {_DETERMINISTIC if deterministic else error}")
     if y is not None:
         train = None if X_train is None else _labelled(estimator, X_train, y_train)
@@ -121,7 +122,7 @@ def _likelihood(
 ) -> tuple[Scored, list[Measure]]:
     """What has a likelihood, and that likelihood with all that belongs to it."""
     if getattr(estimator, "model_", None) is None:
-        return what_is_scored("", None, binarisation), [_exact_likelihood(estimator, X)]
+        return what_is_scored("", None, binarisation), [_exact_likelihood(estimator.score_samples, X, _DENSITY)]
     seeds = ()
     if getattr(estimator, "parameters_", {}).get("binarisation") == "dynamic":
         # Of pixels that were black and white before, nothing is left to draw.
@@ -129,6 +130,8 @@ def _likelihood(
     told = given(estimator, y)
     blocks = _Blocks(estimator, X, seeds, estimator.to_condition(y, len(X)) if told else None)
     scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation, bool(told))
+    if hasattr(estimator, "log_likelihood"):
+        return scored, [_exact_likelihood(estimator.log_likelihood, X, f"log p(x), exact; {scored.description}")]
     measures = list(_bounds(estimator, blocks, n_importance_samples, seed, scored.description))
     if estimator.model_.encoder is not None:
         active = active_units(estimator.transform(X, **told))
@@ -169,13 +172,12 @@ def _together(parts: Iterable[Any]) -> Any:
     return type(first)(*map(torch.cat, zip(first, *others, strict=True))) if others else first
 
 
-def _exact_likelihood(estimator: Any, X: Any) -> Measure:
-    """A model without networks, such as PCA: its score is its density."""
+def _exact_likelihood(log_likelihood: Callable[[Any], np.ndarray], X: Any, description: str) -> Measure:
+    """A model whose likelihood is known, such as PCA or a small Boltzmann machine."""
     try:
-        log_density = estimator.score_samples(X)
+        log_density = log_likelihood(X)
     except ValueError as error:  # X itself was accepted before: there is no such density
         raise NoDensityError(str(error)) from error
-    description = "exact log-density in units of the data, which may be positive"
     return _measure("log_likelihood", Mean.of(log_density), "nats", description)
 
 
