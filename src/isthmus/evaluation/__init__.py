@@ -2,6 +2,7 @@
 
 from .chunks import map_rows
 from .evaluate import evaluate
+from .jacobian import jacobian_norm
 from .likelihood import Bound, ImportanceEstimate, NoDensityError, bound, importance_log_likelihood
 from .mean import Mean
 from .measures import Evaluation, Measure
@@ -22,6 +23,7 @@ __all__ = [
     "bound",
     "evaluate",
     "importance_log_likelihood",
+    "jacobian_norm",
     "map_rows",
     "probe_accuracy",
     "reconstruction_error",

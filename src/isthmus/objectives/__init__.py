@@ -2,17 +2,22 @@
 
 from .base import Loss, Objective, Penalised, Penalty, Wrapped
 from .binarised import DynamicBinarisation
+from .contractive import Contractive
 from .contrastive_divergence import ContrastiveDivergence
 from .denoising import Denoising
 from .elbo import ELBO, evidence_minus_posterior_kl, joint_plus_entropy, reconstruction_minus_kl
 from .negative_log_likelihood import NegativeLogLikelihood
 from .reconstruction import Reconstruction
+from .sparsity import KLSparsity, L1Sparsity, bernoulli_kl
 
 __all__ = [
     "ELBO",
+    "Contractive",
     "ContrastiveDivergence",
     "Denoising",
     "DynamicBinarisation",
+    "KLSparsity",
+    "L1Sparsity",
     "Loss",
     "NegativeLogLikelihood",
     "Objective",
@@ -20,6 +25,7 @@ __all__ = [
     "Penalty",
     "Reconstruction",
     "Wrapped",
+    "bernoulli_kl",
     "evidence_minus_posterior_kl",
     "joint_plus_entropy",
     "reconstruction_minus_kl",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..model import Conditional, LatentVariableModel, Trace
 from ..processes import batch_uniform
 from .base import Loss
-from .jacobian import dense_layers, one_layer_norm, pulled_back, pulled_back_by_autograd
+from .jacobian import one_layer_norm, pulled_back
 
 __all__ = ["Contractive"]
 
@@ -71,16 +71,13 @@ class Contractive:
         return Loss(self.weight * norm, terms={"contraction": norm})
 
     def _squared_norm(self, trace: Trace, encoder: Conditional) -> Tensor:
-        x, code, layers = trace.batch.x, trace.layers[0].q.mean, dense_layers(encoder)
-        if layers is not None and len(layers) == 1:
-            return one_layer_norm(layers[0], code, x.shape[-1])
-        directions = self._directions(code)
-        if layers is not None:
-            back = pulled_back(layers, (*trace.hidden, code), directions, x.shape[-1])
-        else:
-            create_graph = torch.is_grad_enabled()
-            back = pulled_back_by_autograd(encoder, x, trace.batch.condition, directions, create_graph=create_graph)
-        return back.square().sum((0, -1))
+        (x, _, condition, *_), code = trace.batch, trace.layers[0].q.mean
+        norm = one_layer_norm(encoder, code, x.shape[-1])
+        if norm is not None:
+            return norm
+        directions, outputs = self._directions(code), (*trace.hidden, code)
+        create_graph = torch.is_grad_enabled()
+        return pulled_back(encoder, x, condition, outputs, directions, create_graph=create_graph).square().sum((0, -1))
 
     def _directions(self, code: Tensor) -> Tensor:
         """Random signs of the units, group by group, (n_groups, B, D); of groups of one unit, signs do not matter."""

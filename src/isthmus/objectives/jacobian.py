@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from ..model import Conditional
 from ..nets import MLP
 from .units import Unit, unit_of
 
-__all__ = ["Dense", "dense_layers", "one_layer_norm", "pulled_back", "pulled_back_by_autograd"]
+__all__ = ["Dense", "dense_layers", "one_layer_norm", "pulled_back"]
 
 
 class Dense(NamedTuple):
@@ -35,66 +35,73 @@ def dense_layers(encoder: Conditional) -> list[Dense] | None:
     """
     if type(encoder.net) is not MLP or type(encoder.head) is not PointHead:
         return None
-    pairs = [*encoder.net, (encoder.head.project, encoder.head.activation)]
+    pairs: list[Any] = [*encoder.net, (encoder.head.project, encoder.head.activation)]
     layers = []
-    for linear, activation in pairs:  # type: ignore[misc]
+    for linear, activation in pairs:
         unit = unit_of(activation)
-        if type(linear) is not nn.Linear or unit is None:
+        if unit is None or type(linear) is not nn.Linear:
             return None
         layers.append(Dense(linear.weight, unit))
     return layers
 
 
-def one_layer_norm(layer: Dense, code: Tensor, n_features: int) -> Tensor:
-    r"""Squared norm of the Jacobian of one layer, :math:`\sum_j a'(z_j)^2 \|W_j\|^2`, in closed form.
+def one_layer_norm(encoder: Conditional, code: Tensor, n_features: int) -> Tensor | None:
+    r"""Squared norm of the Jacobian of an encoder of one layer, :math:`\sum_j a'(z_j)^2 \|W_j\|^2`, in closed form.
 
     Args:
-        layer: the only one.
+        encoder: of a model.
         code: its output z, (B, D).
         n_features: columns of W that belong to x; those of a condition come after them.
 
     Returns:
-        (B,).
+        (B,); None for an encoder of another kind.
     """
-    rows = layer.weight[:, :n_features].square().sum(1)
-    return (layer.unit.slope(code).square() * rows).sum(-1)
+    layers = dense_layers(encoder)
+    if layers is None or len(layers) != 1:
+        return None
+    rows = layers[0].weight[:, :n_features].square().sum(1)
+    return (layers[0].unit.slope(code).square() * rows).sum(-1)
 
 
-def pulled_back(layers: Sequence[Dense], outputs: Sequence[Tensor], directions: Tensor, n_features: int) -> Tensor:
-    """Directions in the code times the Jacobian, layer by layer from the code to the data.
-
-    Args:
-        layers: from data to code.
-        outputs: of each layer, (B, width).
-        directions: (K, B, D).
-        n_features: columns of the first W that belong to x.
-
-    Returns:
-        (K, B, n_features), float32 or float64.
-    """
-    back = directions
-    for number in reversed(range(len(layers))):
-        weight, unit = layers[number]
-        slope = unit.slope(at_least_float32(outputs[number]))
-        back = (at_least_float32(back) * slope) @ (weight if number else weight[:, :n_features])
-    return at_least_float32(back)
-
-
-def pulled_back_by_autograd(
-    encoder: Conditional, x: Tensor, condition: Tensor | None, directions: Tensor, *, create_graph: bool
+def pulled_back(
+    encoder: Conditional,
+    x: Tensor,
+    condition: Tensor | None,
+    outputs: Sequence[Tensor],
+    directions: Tensor,
+    *,
+    create_graph: bool = False,
 ) -> Tensor:
-    """The same for any encoder, which runs once more.
+    """Directions in the code times the encoder's Jacobian with respect to x.
+
+    Fully connected layers are gone through backwards by hand, in plain products that automatic differentiation then
+    passes once; other encoders run again and are differentiated, twice where the result is to have gradients.
 
     Args:
-        encoder: any.
-        x: what it sees, (B, F).
-        condition: what it sees beside x, or None.
+        encoder: of a model.
+        x: what it saw, (B, F).
+        condition: what it saw beside x, or None.
+        outputs: of its hidden layers and its code, as in a trace.
         directions: (K, B, D).
-        create_graph: whether the result is to have gradients.
+        create_graph: whether the result of automatic differentiation is to have gradients.
 
     Returns:
         (K, B, F), float32 or float64.
     """
+    layers = dense_layers(encoder)
+    if layers is None:
+        return _by_autograd(encoder, x, condition, directions, create_graph)
+    back = directions
+    for number in reversed(range(len(layers))):
+        weight, unit = layers[number]
+        slope = unit.slope(at_least_float32(outputs[number]))
+        back = at_least_float32((back * slope) @ (weight if number else weight[:, : x.shape[-1]]))
+    return back
+
+
+def _by_autograd(
+    encoder: Conditional, x: Tensor, condition: Tensor | None, directions: Tensor, create_graph: bool
+) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         code = at_least_float32(encoder(x, condition).mean)

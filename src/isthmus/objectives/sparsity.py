@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ..distributions import at_least_float32
-from ..model import LatentVariableModel, Trace
+from ..model import Conditional, LatentVariableModel, Trace
 from ..processes import batch_mean
 from .base import Loss
 from .units import last_activation, unit_of
 
-__all__ = ["KLSparsity", "L1Sparsity", "Layers", "bernoulli_kl", "unit_activities"]
+__all__ = ["KLSparsity", "L1Sparsity", "Layers", "bernoulli_kl", "unit_activities", "unit_sizes"]
 
 Layers = Literal["code", "hidden", "all"] | Sequence[int]
 """Which layers a penalty sums over: the code, the encoder's hidden layers, both, or their numbers. Hidden layers are
@@ -60,12 +60,13 @@ def _check(rho: float, margin: float) -> None:
         raise ValueError(f"Expected 0 < margin < rho < 1 - margin, got rho={rho} and margin={margin}.")
 
 
-def unit_activities(trace: Trace, model: nn.Module, layers: Layers = "code") -> list[Tensor]:
+def unit_activities(encoder: Conditional, hidden: Sequence[Tensor], code: Tensor, layers: Layers) -> list[Tensor]:
     r"""How active each unit was in each example, 0 at rest: a for sigmoid, ReLU and leaky ReLU, (a + 1) / 2 for tanh.
 
     Args:
-        trace: a forward pass.
-        model: what made it.
+        encoder: of a model.
+        hidden: its hidden activations, as in a trace.
+        code: its output, (B, D).
         layers: which layers.
 
     Returns:
@@ -75,7 +76,7 @@ def unit_activities(trace: Trace, model: nn.Module, layers: Layers = "code") -> 
         ValueError: layers that are not there, or whose activation has no activity.
     """
     activities = []
-    for output, activation in _chosen(trace, cast(LatentVariableModel, model), layers):
+    for output, activation in _chosen(encoder, hidden, code, layers):
         unit = unit_of(activation)
         if unit is None or unit.activity is None:
             name = "the identity" if activation is None else getattr(activation, "__name__", type(activation).__name__)
@@ -87,29 +88,34 @@ def unit_activities(trace: Trace, model: nn.Module, layers: Layers = "code") -> 
     return activities
 
 
-def _chosen(trace: Trace, model: LatentVariableModel, layers: Layers) -> list[tuple[Tensor, Any]]:
+def unit_sizes(encoder: Conditional, hidden: Sequence[Tensor], code: Tensor, layers: Layers) -> list[Tensor]:
+    """Absolute outputs of units, whatever their activation; arguments, result and errors as of `unit_activities`."""
+    return [output.abs() for output, _ in _chosen(encoder, hidden, code, layers)]
+
+
+def _chosen(encoder: Conditional, hidden: Sequence[Tensor], code: Tensor, layers: Layers) -> list[tuple[Tensor, Any]]:
     """Output and activation of each chosen layer."""
-    encoder = model.encoder
-    if encoder is None:
-        raise ValueError("Expected a model with an encoder for a penalty on its units, got none.")
-    # An empty net has no layer, and the trace then holds its input.
+    # An empty net has no layer, and a trace then holds its input.
     blocks = [*encoder.net] if isinstance(encoder.net, nn.Sequential) else [encoder.net]
-    hidden = [(output, last_activation(block)) for output, block in zip(trace.hidden, blocks, strict=False)]
-    code = (trace.layers[0].q.mean, getattr(encoder.head, "activation", None))
-    if layers == "code":
-        chosen = [code]
-    elif layers == "hidden":
-        chosen = hidden
-    elif layers == "all":
-        chosen = [*hidden, code]
+    below = [(output, last_activation(block)) for output, block in zip(hidden, blocks, strict=False)]
+    every = [*below, (code, getattr(encoder.head, "activation", None))]
+    if isinstance(layers, str):
+        chosen = {"code": every[-1:], "hidden": below, "all": every}[layers]
     else:
-        every = [*hidden, code]
         if not all(-len(every) <= number < len(every) for number in layers):
             raise ValueError(f"Expected layers among 0, ..., {len(every) - 1}, the last being the code, got {layers}.")
-        chosen = [every[number] for number in cast(Sequence[int], layers)]
+        chosen = [every[number] for number in layers]
     if not chosen:
         raise ValueError(f"Expected a layer to be sparse, got none for layers={layers!r}; use 'code'.")
     return [(at_least_float32(output), activation) for output, activation in chosen]
+
+
+def _traced(trace: Trace, model: nn.Module) -> tuple[Conditional, tuple[Tensor, ...], Tensor]:
+    """The encoder, its hidden activations, and its code."""
+    encoder = cast(LatentVariableModel, model).encoder
+    if encoder is None:
+        raise ValueError("Expected a model with an encoder for a penalty on its units, got none.")
+    return encoder, trace.hidden, trace.layers[0].q.mean
 
 
 def _check_layers(layers: Layers) -> None:
@@ -163,9 +169,9 @@ class KLSparsity:
 
     def __call__(self, trace: Trace, model: nn.Module) -> Loss:
         """The penalty of the batch; the term "sparsity" is the sum of KLs without its weight."""
-        active = torch.cat(unit_activities(trace, model, self.layers), dim=-1)
+        active = torch.cat(unit_activities(*_traced(trace, model), self.layers), dim=-1)
         kl = bernoulli_kl(self.rho, _mean(active, trace.batch.weight), self.margin).sum()
-        return Loss(kl.new_zeros(()), self.weight * kl, {"sparsity": kl})
+        return Loss(kl.new_zeros(len(active)), self.weight * kl, {"sparsity": kl})
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
@@ -210,8 +216,7 @@ class L1Sparsity:
 
     def __call__(self, trace: Trace, model: nn.Module) -> Loss:
         """The penalty of each example; the term "l1" is the sum of sizes without its weight."""
-        outputs = [output for output, _ in _chosen(trace, cast(LatentVariableModel, model), self.layers)]
-        size = torch.cat(outputs, dim=-1).abs().sum(-1)
+        size = torch.cat(unit_sizes(*_traced(trace, model), self.layers), dim=-1).sum(-1)
         return Loss(self.weight * size, terms={"l1": size})
 
 
