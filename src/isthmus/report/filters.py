@@ -28,8 +28,7 @@ def encoder_filters(estimator: Any) -> np.ndarray:
     first = _first_layer(estimator)
     if isinstance(first, nn.Conv2d):
         return _numpy(first.weight)
-    n_features = estimator.n_features_in_
-    if not isinstance(first, nn.Linear) or first.in_features < n_features:
+    if not isinstance(first, nn.Linear) or first.in_features < (n_features := estimator.n_features_in_):
         name = "no network" if first is None else type(first).__name__
         raise ValueError(
             f"Expected an encoder that begins with a dense layer or a convolution, got {name}; its weights are no "

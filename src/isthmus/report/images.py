@@ -18,6 +18,9 @@ TILE = 96
 LEVELS = 64
 """Shades of grey: more than the eye tells apart in a tile, and few enough to make small files."""
 
+SIGNED_LEVELS = 12
+"""Shades of either sign: files of weights, which are noise in good part, then have a third of the bytes."""
+
 GAP = 6
 
 
@@ -86,6 +89,7 @@ def signed_tiles(x: np.ndarray, theme: Theme = LIGHT, size: int = TILE, *, toget
     empty, x = np.isnan(x)[..., None], np.nan_to_num(x)
     largest = np.abs(x).max(axis=None if together else (1, 2), keepdims=True)
     x = (x / np.where(largest > 0, largest, 1))[..., None]
+    x = np.rint(x * SIGNED_LEVELS) / SIGNED_LEVELS
     above, below = (_rgb(colour) - _rgb(theme.tile) for colour in theme.models[:2])
     colours = _rgb(theme.tile) + np.maximum(x, 0) * above + np.maximum(-x, 0) * below
     return _resized(np.where(empty, _rgb(theme.surface), colours), size)

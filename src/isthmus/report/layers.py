@@ -174,11 +174,11 @@ def _head_name(head: nn.Module) -> str:
 
 def _code_label(head: Any) -> str:
     """The code's own activation, and how many units may be active."""
-    words = [str(n) + " largest kept" for n in [getattr(head, "k", None)] if isinstance(n, int)]
+    words = [f"{n} largest\nkept" for n in [getattr(head, "k", None)] if isinstance(n, int)]
     activation = getattr(head, "activation", None)
     if isinstance(activation, nn.Module) and not isinstance(activation, nn.Identity):
         words.insert(0, _NAMES.get(type(activation).__name__, type(activation).__name__))
-    return ", ".join(words)
+    return ",\n".join(words)
 
 
 def _layers(found: Sequence[Step]) -> tuple[Layer, ...]:

@@ -23,7 +23,8 @@ def loss_text(objective: Any, given: str = "z") -> str:
     if name == "DynamicBinarisation":
         return f"{loss_text(objective.objective, given)},  pixels drawn anew at every step"
     if name == "Penalised":
-        parts = [_PENALTIES.get(type(p).__name__, words_of(type(p).__name__)) for p in objective.penalties]
+        named = [type(p).__name__ for p in objective.penalties if not callable(getattr(p, "__get__", None))]
+        parts = [_PENALTIES.get(name, words_of(name)) for name in named]  # a function only has something recorded
         return " + ".join([loss_text(objective.objective, given), *parts])
     if name == "Reconstruction":
         return r"$-\log p(x \mid z)$"

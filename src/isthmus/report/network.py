@@ -18,7 +18,7 @@ BAR = 0.2  # inches, as all lengths here
 SPACE = 0.92  # from the middle of a bar to that of the next one
 TALLEST, SHORTEST = 2.0, 0.42
 MIDDLE = 1.62  # of the bars, above the loss
-TOP = 3.2
+TOP = 3.25
 PATHS = 1.85  # height of the panels on the sampled code
 
 
@@ -147,11 +147,11 @@ def _headings(axes: Axes, network: Network, parts: list[str], places: list[float
     if network.encoder is not None:
         end = places[parts.index("posterior")] if "posterior" in parts else code
         _span(axes, places[0], end, y, "encoder", theme.models[0], theme)
-        _write(axes, places[0], y + 0.22, "$x$", theme.ink, 10)
+        _write(axes, places[0], y + 0.3, "$x$", theme.ink, 10)
     if network.decoder is not None:
         name = "decoder (tied)" if network.tied else "decoder"
         _span(axes, code, places[-1], y, name, theme.models[3], theme)
-        _write(axes, places[-1], y + 0.22, r"$p(x \mid z)$" if network.output.label else r"$\hat{x}$", theme.ink, 10)
+        _write(axes, places[-1], y + 0.3, r"$p(x \mid z)$" if network.output.label else r"$\hat{x}$", theme.ink, 10)
         _write(axes, places[-1] + BAR, MIDDLE, network.output.label, theme.soft, 7.5, ha="left")
 
 

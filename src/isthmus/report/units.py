@@ -68,7 +68,7 @@ def unit_activity(view: ModelView) -> Activity:
     dead = int((size.max(axis=0) <= DEAD * size.max()).sum())
     if (k := getattr(estimator, "k", None)) is not None:
         share = getattr(estimator, "alpha", 1.0) * k / codes.shape[1]
-        return Activity((codes != 0).mean(axis=0), "share of examples that a unit is active in", min(share, 1.0), dead)
+        return Activity((codes != 0).mean(axis=0), "share of examples where active", min(share, 1.0), dead)
     target = getattr(estimator, "rho", None)
     if (codes >= 0).all():
         return Activity(codes.mean(axis=0), "mean activation", target, dead)

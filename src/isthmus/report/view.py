@@ -31,6 +31,7 @@ class DataView:
         x: test examples, or training examples where there are no others; at most `MOST_POINTS`, drawn by `seed`.
         y: their labels, or None.
         x_train: training examples, at most `MOST_POINTS`.
+        y_train: their labels, or None.
         noun: what the examples shown are called.
         feature_names: of a table's columns, or None.
         style: of images; None for tables.
@@ -40,6 +41,7 @@ class DataView:
     x: np.ndarray
     y: np.ndarray | None
     x_train: np.ndarray
+    y_train: np.ndarray | None
     noun: str
     feature_names: tuple[str, ...] | None
     style: ImageStyle | None
@@ -54,9 +56,8 @@ class DataView:
         most = min(MOST_POINTS, max(100, MOST_BYTES // (8 * max(1, int(np.prod(data.feature_shape))))))
         rows, train_rows = some_rows(len(x), seed, most), some_rows(len(data.x_train), seed, most)
         style = ImageStyle.of(data.x_train[train_rows]) if is_image(data.feature_shape) else None
-        return cls(
-            x[rows], None if y is None else y[rows], data.x_train[train_rows], noun, data.feature_names, style, seed
-        )
+        y, y_train = (None if labels is None else labels[r] for labels, r in ((y, rows), (data.y_train, train_rows)))
+        return cls(x[rows], y, data.x_train[train_rows], y_train, noun, data.feature_names, style, seed)
 
     @property
     def n_features(self) -> int:
@@ -133,12 +134,13 @@ class ModelView:
     @cached_property
     def codes(self) -> np.ndarray:
         """Codes of the examples shown, (n, k)."""
-        return np.asarray(self.estimator.transform(self.data.x), np.float64)
+        return np.asarray(self.estimator.transform(self.data.x, **self._told(self.data.y)), np.float64)
 
     @cached_property
     def train_codes(self) -> np.ndarray:
         """Codes of the training examples, (n, k)."""
-        return np.asarray(self.estimator.transform(self.data.x_train), np.float64)
+        told = self._told(self.data.y_train)
+        return np.asarray(self.estimator.transform(self.data.x_train, **told), np.float64)
 
     @property
     def n_components(self) -> int:
@@ -148,7 +150,7 @@ class ModelView:
     @cached_property
     def reconstructions(self) -> np.ndarray:
         """The examples shown, encoded and decoded."""
-        return np.asarray(self.estimator.reconstruct(self.data.x))
+        return np.asarray(self.estimator.reconstruct(self.data.x, **self._told(self.data.y)))
 
     @cached_property
     def noisy(self) -> np.ndarray:
@@ -172,9 +174,33 @@ class ModelView:
             return np.zeros(self.n_components), np.ones(self.n_components)
         return self.train_codes.mean(axis=0), self.train_codes.std(axis=0)
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Examples decoded from codes (n, k)."""
-        return np.asarray(self.estimator.inverse_transform(codes.astype(np.float32)))
+    def decode(self, codes: np.ndarray, conditions: Any = None) -> np.ndarray:
+        """Examples decoded from codes (n, k); a conditional model is told these conditions, or the usual one."""
+        told = self._told(self.usual_condition if conditions is None else conditions)
+        return np.asarray(self.estimator.inverse_transform(codes.astype(np.float32), **told))
+
+    @property
+    def conditional(self) -> bool:
+        """The model is told something of each example, such as its class."""
+        return bool(getattr(self.estimator, "conditional", False))
+
+    def _told(self, conditions: Any) -> dict[str, Any]:
+        if not self.conditional:
+            return {}
+        if conditions is None:
+            raise ValueError(
+                f"Expected data with labels for {type(self.estimator).__name__}, which is told them, got none; use "
+                "--data with labels."
+            )
+        return {"conditions": conditions}
+
+    @cached_property
+    def usual_condition(self) -> Any:
+        """What a conditional model is told where one condition serves for all: the most frequent class."""
+        if self.data.y_train is None or not self.conditional:
+            return None
+        values, counts = np.unique(self.data.y_train, return_counts=True)
+        return values[counts.argmax()]
 
     @property
     def n_mixture(self) -> int:
@@ -196,14 +222,17 @@ class ModelView:
 
     def samples(self, n: int, prior: str | None = None) -> np.ndarray:
         """New examples: decoded draws from a distribution of codes, see `prior`, or from the model's own where None."""
+        conditions = None
+        if self.conditional:  # as often as in training
+            labels = self._told(self.data.y_train)["conditions"]
+            conditions = np.random.default_rng(self.data.seed).choice(labels, n)
         if prior is None:
-            return np.asarray(self.estimator.sample(n, random_state=self.data.seed))
-        return self.decode(self.prior(prior).sample(n, np.random.RandomState(self.data.seed)))
+            return np.asarray(self.estimator.sample(n, random_state=self.data.seed, **self._told(conditions)))
+        return self.decode(self.prior(prior).sample(n, np.random.RandomState(self.data.seed)), conditions)
 
     def class_samples(self, label: Any, n: int) -> np.ndarray:
         """New examples of a class, from a model that has a condition."""
-        conditions = np.array([label] * n)
-        return np.asarray(self.estimator.sample(n, conditions=conditions, random_state=self.data.seed))
+        return np.asarray(self.estimator.sample(n, conditions=label, random_state=self.data.seed))
 
 
 def some_rows(n: int, seed: int, most: int = MOST_POINTS) -> np.ndarray:
