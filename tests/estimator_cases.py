@@ -12,10 +12,12 @@ from isthmus import (
     RBM,
     VAE,
     Autoencoder,
+    ContractiveAutoencoder,
     DenoisingAutoencoder,
     FactorAnalysis,
     KSparseAutoencoder,
     ProbabilisticPCA,
+    SparseAutoencoder,
     StackedAutoencoder,
 )
 
@@ -39,9 +41,11 @@ def _of_rbm(parameters: dict[str, Any]) -> dict[str, Any]:
 
 MAKE = LINEAR | {
     "Autoencoder": lambda n=2, **more: Autoencoder(n, **QUICK | more),
+    "ContractiveAutoencoder": lambda n=2, **more: ContractiveAutoencoder(n, **QUICK | more),
     "DenoisingAutoencoder": lambda n=2, **more: DenoisingAutoencoder(n, **QUICK | more),
     "KSparseAutoencoder": lambda n=2, **more: KSparseAutoencoder(n, **{"k": 1} | QUICK | more),
     "RBM": lambda n=2, **more: RBM(n, **_of_rbm(QUICK | more)),
+    "SparseAutoencoder": lambda n=2, **more: SparseAutoencoder(n, **QUICK | more),
     "StackedAutoencoder": lambda n=2, **more: StackedAutoencoder(n, **{"layer_epochs": 1} | QUICK | more),
     "VAE": lambda n=2, **more: VAE(n, **QUICK | more),
 }

@@ -3,6 +3,7 @@
 from .autoencoder import Autoencoder
 from .base import LatentEstimator
 from .conditional_vae import ConditionalVAE
+from .contractive import ContractiveAutoencoder
 from .denoising import DenoisingAutoencoder
 from .factor_analysis import FactorAnalysis
 from .k_sparse import KSparseAutoencoder
@@ -11,6 +12,7 @@ from .pca import PCA
 from .probabilistic_pca import ProbabilisticPCA
 from .rbm import RBM
 from .saved import load
+from .sparse import SparseAutoencoder
 from .stacked import StackedAutoencoder
 from .vae import VAE
 
@@ -21,11 +23,13 @@ __all__ = [
     "Autoencoder",
     "BaseAutoencoder",
     "ConditionalVAE",
+    "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "FactorAnalysis",
     "KSparseAutoencoder",
     "LatentEstimator",
     "ProbabilisticPCA",
+    "SparseAutoencoder",
     "StackedAutoencoder",
     "load",
 ]
