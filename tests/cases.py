@@ -29,7 +29,17 @@ from isthmus.heads import (
 )
 from isthmus.model import Batch, Conditional, LatentVariableModel, Layer, Sampler, Trace, draw
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder, ResNetDecoder, ResNetEncoder
-from isthmus.objectives import ELBO, ContrastiveDivergence, Denoising, DynamicBinarisation, Objective, Reconstruction
+from isthmus.objectives import (
+    ELBO,
+    Contractive,
+    ContrastiveDivergence,
+    Denoising,
+    DynamicBinarisation,
+    KLSparsity,
+    L1Sparsity,
+    Objective,
+    Reconstruction,
+)
 from isthmus.priors import StandardNormal
 
 F, H, D, C = 35, 16, 3, 4
@@ -99,6 +109,17 @@ def table_model(
 
 def autoencoder(activation: Callable[[Tensor], Tensor] | None = None) -> LatentVariableModel:
     return table_model(PointHead(H, D, activation=activation), FixedGaussianHead(H, F), None)
+
+
+def one_layer(activation: Callable[[Tensor], Tensor]) -> LatentVariableModel:
+    encoder = Conditional(MLP(F), PointHead(F, D, activation=activation))
+    return LatentVariableModel(encoder, Conditional(MLP(D), FixedGaussianHead(D, F)), None)
+
+
+def convolutional_autoencoder() -> LatentVariableModel:
+    net = ConvEncoder((1, 7, 5), (4, 6), "silu")
+    encoder = Conditional(net, PointHead(net.n_features, D, activation=torch.tanh))
+    return LatentVariableModel(encoder, Conditional(MLP(D, (H,)), FixedGaussianHead(H, F)), None)
 
 
 def vae(
@@ -183,6 +204,20 @@ CASES: dict[str, Callable[[], Case]] = {
     # Without annealing, where k would differ between the first calls.
     "autoencoder, k-sparse": lambda: Case(
         table_model(TopKHead(H, D, k=2), FixedGaussianHead(H, F), None), Reconstruction(), real
+    ),
+    "autoencoder, sparse code": lambda: Case(
+        autoencoder(torch.sigmoid), Reconstruction() + KLSparsity(0.1, 5.0), training
+    ),
+    "autoencoder, all layers sparse": lambda: Case(
+        autoencoder(nn.LeakyReLU()), Reconstruction() + KLSparsity(0.1, 5.0, "all") + L1Sparsity(0.2, (0, -1)), real
+    ),
+    "autoencoder, contractive": lambda: Case(one_layer(torch.sigmoid), Reconstruction() + Contractive(0.5), real),
+    # As many directions as units, where nothing is random.
+    "autoencoder, contractive and deep": lambda: Case(
+        autoencoder(torch.sigmoid), Reconstruction() + Contractive(0.5, n_directions=D), training
+    ),
+    "autoencoder, contractive convolutions": lambda: Case(
+        convolutional_autoencoder(), Reconstruction() + Contractive(0.5, n_directions=D), grey
     ),
     "autoencoder, Boltzmann machine": lambda: Case(MeanField(F, D), ContrastiveDivergence(2), binary),
     "autoencoder, Boltzmann machine, Gaussian visible units": lambda: Case(
