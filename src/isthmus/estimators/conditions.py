@@ -123,7 +123,8 @@ def _values(conditions: Any) -> np.ndarray:
     if isinstance(conditions, Tensor):
         conditions = conditions.detach().cpu()
         conditions = conditions.float() if conditions.dtype == torch.bfloat16 else conditions
-    values = np.asarray(conditions)
+    # Lists as objects: NumPy would make text of everything beside one text, and a label of NaN.
+    values = np.asarray(conditions, dtype=object if isinstance(conditions, (list, tuple)) else None)
     if values.dtype.kind in "OT":
         values = _plain(values)
     if values.dtype.kind == "S":
@@ -138,7 +139,7 @@ def _values(conditions: Any) -> np.ndarray:
 
 def _plain(values: np.ndarray) -> np.ndarray:
     """Python objects as text or as numbers, where all are of one kind."""
-    items = values.ravel().tolist()
+    items = [item.item() if isinstance(item, np.generic) else item for item in values.ravel().tolist()]
     for place, item in enumerate(items):
         if item is None or type(item).__name__ in ("NAType", "NaTType") or (isinstance(item, float) and item != item):
             row = place // max(1, int(np.prod(values.shape[1:])))
