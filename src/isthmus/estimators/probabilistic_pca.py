@@ -40,10 +40,10 @@ class ProbabilisticPCA(BaseLatentGaussian):
     Example:
         >>> from sklearn.datasets import load_digits
         >>> X = load_digits().data / 16
-        >>> model = ProbabilisticPCA(n_components=2).fit(X)
+        >>> model = ProbabilisticPCA(n_components=10).fit(X)
         >>> mean, deviation = model.posterior(X)
-        >>> mean.shape, round(float(model.noise_variance_), 3), round(model.score(X), 2)
-        ((1797, 2), 0.054, 0.0)
+        >>> mean.shape, round(float(model.noise_variance_), 3), round(model.score(X), 1)
+        ((1797, 10), 0.023, 17.5)
     """
 
     n_components: int = 2
