@@ -24,6 +24,7 @@ from isthmus import (
 __all__ = ["LINEAR", "MAKE", "QUICK", "every_estimator", "every_network", "pixel_images", "real_table"]
 
 QUICK = {"hidden": (16,), "max_epochs": 2, "random_state": 0}
+BATCHES = QUICK | {"batch_size": 16}  # what sigmoid codes learn from one batch is the same to the last digit
 LINEAR = {  # which take no part in training
     "PCA": lambda n=2, **more: PCA(n),
     "ProbabilisticPCA": lambda n=2, **more: ProbabilisticPCA(n),
@@ -41,11 +42,11 @@ def _of_rbm(parameters: dict[str, Any]) -> dict[str, Any]:
 
 MAKE = LINEAR | {
     "Autoencoder": lambda n=2, **more: Autoencoder(n, **QUICK | more),
-    "ContractiveAutoencoder": lambda n=2, **more: ContractiveAutoencoder(n, **QUICK | more),
+    "ContractiveAutoencoder": lambda n=2, **more: ContractiveAutoencoder(n, **BATCHES | more),
     "DenoisingAutoencoder": lambda n=2, **more: DenoisingAutoencoder(n, **QUICK | more),
     "KSparseAutoencoder": lambda n=2, **more: KSparseAutoencoder(n, **{"k": 1} | QUICK | more),
     "RBM": lambda n=2, **more: RBM(n, **_of_rbm(QUICK | more)),
-    "SparseAutoencoder": lambda n=2, **more: SparseAutoencoder(n, **QUICK | more),
+    "SparseAutoencoder": lambda n=2, **more: SparseAutoencoder(n, **BATCHES | more),
     "StackedAutoencoder": lambda n=2, **more: StackedAutoencoder(n, **{"layer_epochs": 1} | QUICK | more),
     "VAE": lambda n=2, **more: VAE(n, **QUICK | more),
 }
