@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.memory import check_fits
 from ..model import Conditional, LatentVariableModel
 from ..nets import activation_module
 from ..objectives import DynamicBinarisation, Objective
@@ -25,6 +24,7 @@ from .blocks import checked_weight, hold_out, training_data
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
 from .trained import BaseTrained
 from .training_parameters import TrainingParameters
+from .weights import check_weights_fit
 
 __all__ = ["BaseAutoencoder"]
 
@@ -187,16 +187,10 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
         """Find out before a model is made whether its weights fit in memory; own networks are there already."""
         if self.encoder is not None or self.decoder is not None:
             return
-        advice = "use fewer n_components, or narrower hidden layers"
-        try:
-            with torch.device("meta"):
-                n_bytes = sum(parameter.nbytes for parameter in self._model(self.n_features_in_).parameters())
-        except (RuntimeError, OverflowError, TypeError) as error:
-            raise ValueError(
-                f"Expected a model whose weights can be counted, got n_components={self.n_components} and "
-                f"hidden={hidden_widths(self)}; {advice}."
-            ) from error
-        check_fits(n_bytes, "the model's weights", advice)
+        sizes = f"n_components={self.n_components} and hidden={hidden_widths(self)}"
+        check_weights_fit(
+            lambda: self._model(self.n_features_in_), sizes, "use fewer n_components, or narrower hidden layers"
+        )
 
     def _beside(self, y: Any, n_rows: int) -> dict[str, Tensor]:
         """What y says of each row, as parts of `Rows`: nothing, unless a model learns from it."""

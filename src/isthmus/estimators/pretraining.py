@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,8 +19,18 @@ from .k_sparse import KSparseAutoencoder
 from .layer import Layer
 from .network import BaseAutoencoder
 from .rbm import RBM
+from .saved import value_of
+from .weights import checked_history
 
-__all__ = ["LayerKind", "LayerName", "make_layers", "one_per_layer", "train_layers"]
+__all__ = [
+    "LayerKind",
+    "LayerName",
+    "checked_layers",
+    "layer_records",
+    "make_layers",
+    "one_per_layer",
+    "train_layers",
+]
 
 LayerName = Literal["autoencoder", "denoising", "sparse", "contractive", "k-sparse", "rbm"]
 """A kind of layer by name: the estimator of that name with its defaults."""
@@ -130,8 +140,9 @@ def _from_template(kind: LayerKind, activation: str) -> BaseAutoencoder:
 
 
 def train_layers(
-    layers: Sequence[BaseAutoencoder],
+    layers: Sequence[Any],
     X: Any,
+    y: Any = None,
     *,
     sample_weight: np.ndarray | None = None,
     validation: Any = None,
@@ -145,6 +156,7 @@ def train_layers(
     Args:
         layers: unfitted estimators, such as `make_layers` makes; they are fitted in place, and end on the CPU.
         X: rows of data.
+        y: their labels, for layers that are trained with labels.
         sample_weight: how much each row counts, (n,).
         validation: rows whose loss, through the layers, is measured after each epoch.
         folder: where each layer has a folder of its own, `layer-1` and so on, for checkpoints and metrics.
@@ -161,10 +173,32 @@ def train_layers(
     for number, layer in enumerate(layers, 1):
         place = None if folder is None else Path(folder) / f"layer-{number}"
         try:
-            layer.fit(X, sample_weight=sample_weight, validation=validation, folder=place, resume=resume)
+            layer.fit(X, y, sample_weight=sample_weight, validation=validation, folder=place, resume=resume)
         except (Interrupted, LostProcess) as stopped:  # which name the layer's folder: the whole is resumed
             raise type(stopped)(str(stopped).replace(str(place), str(folder))) from stopped
         layer.model_.cpu()  # so that codes are the same where training goes on on another device
         if number < len(layers):
             X = layer.transform(X)
             validation = None if validation is None else layer.transform(validation)
+
+
+def layer_records(layers: Sequence[Any], widths: Sequence[int]) -> list[dict[str, Any]]:
+    """What is kept of trained layers: kind, widths, and history of each."""
+    return [
+        {"kind": type(layer).__name__, "widths": [*map(int, widths[i : i + 2])], "history": layer.history_}
+        for i, layer in enumerate(layers)
+    ]
+
+
+def checked_layers(fitted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The same from a file.
+
+    Raises:
+        ValueError: it has none.
+    """
+    records = value_of(fitted, "layers_", list[dict[str, Any]])
+    for record in records:
+        value_of(record, "kind", str)
+        value_of(record, "widths", list[int])
+        checked_history(record, "history")
+    return records

@@ -25,8 +25,7 @@ from .base import random_generator
 from .belief_net import belief_net_rows
 from .network import BaseAutoencoder
 from .parameters import fits
-from .pretraining import LayerKind, make_layers, one_per_layer, train_layers
-from .saved import value_of
+from .pretraining import LayerKind, checked_layers, layer_records, make_layers, one_per_layer, train_layers
 from .unrolled import unrolled
 
 __all__ = ["StackedAutoencoder"]
@@ -146,11 +145,7 @@ class StackedAutoencoder(Autoencoder):
             folder=folder,
             resume=resume,
         )
-        widths = self._widths(self.n_features_in_)
-        self.layers_ = [
-            {"kind": type(layer).__name__, "widths": list(widths[i : i + 2]), "history": layer.history_}
-            for i, layer in enumerate(layers)
-        ]
+        self.layers_ = layer_records(layers, self._widths(self.n_features_in_))
         self.model_ = unrolled([copy.deepcopy(layer.model_) for layer in layers], tied=self.tied).eval()
         if self.fine_tune:
             return super()._train(objective, train, held_out, settings, folder, resume)
@@ -194,8 +189,4 @@ class StackedAutoencoder(Autoencoder):
 
     def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
         super()._restore(tensors, fitted)
-        self.layers_ = value_of(fitted, "layers_", list[dict[str, Any]])
-        for layer in self.layers_:
-            value_of(layer, "kind", str)
-            value_of(layer, "widths", list[int])
-            value_of(layer, "history", list[dict[str, float | None]])
+        self.layers_ = checked_layers(fitted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -21,6 +20,7 @@ from .code_prior import CodePrior
 from .likelihoods import check_range
 from .notebook import loss_curve
 from .saved import value_of
+from .weights import checked_history, part_of, restored_model, written_history, written_model
 
 __all__ = ["BaseTrained"]
 
@@ -157,27 +157,18 @@ class BaseTrained(LatentEstimator):
     # --- files and notebook -----------------------------------------------------------------
 
     def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model_.state_dict().items()}
+        tensors = written_model(self.model_)
         if hasattr(self, "prior_"):
             tensors |= {f"prior.{name}": torch.from_numpy(array) for name, array in self.prior_._asdict().items()}
-        history = [{name: _finite(value) for name, value in record.items()} for record in self.history_]
-        return tensors, {"likelihood_": self.likelihood_, "history_": history}
+        return tensors, {"likelihood_": self.likelihood_, "history_": written_history(self.history_)}
 
     def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
         self.likelihood_ = value_of(fitted, "likelihood_", str)
-        self.history_ = value_of(fitted, "history_", list[dict[str, float | None]])
-        if not all("loss" in record for record in self.history_):
-            raise ValueError("a history without losses")
+        self.history_ = checked_history(fitted)
         self.n_iter_ = len(self.history_)
-        weights = {name: tensors.pop(f"model.{name}") for name in _part(tensors, "model.")}
-        if len(getattr(self, "hidden", None) or ()) > len(weights):
-            raise ValueError("fewer weights than layers")
-        # First without memory: what a file says of sizes is believed only where its tensors have them.
-        with torch.device("meta"):
-            _check_shapes(self._model(self.n_features_in_), weights)
-        self.model_ = self._model(self.n_features_in_).eval()
-        self.model_.load_state_dict(weights)
-        if _part(tensors, "prior."):
+        n_layers = len(getattr(self, "hidden", None) or ())
+        self.model_ = restored_model(lambda: self._model(self.n_features_in_), tensors, n_layers)
+        if part_of(tensors, "prior."):
             self.prior_ = CodePrior.checked(
                 {name: tensors.pop(f"prior.{name}").numpy() for name in CodePrior._fields}, self._n_features_out
             )
@@ -194,20 +185,3 @@ class BaseTrained(LatentEstimator):
     def _html_repr(self) -> str:
         """The diagram, the facts, and the loss over the epochs."""
         return super()._html_repr() + loss_curve(getattr(self, "history_", []))
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> list[str]:
-    return [name.removeprefix(prefix) for name in tensors if name.startswith(prefix)]
-
-
-def _check_shapes(model: LatentVariableModel, weights: Mapping[str, Tensor]) -> None:
-    expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in model.state_dict().items()}
-    found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in weights.items()}
-    if expected != found:
-        differing = sorted({name for name, _ in expected.items() ^ found.items()})
-        raise ValueError(f"other weights than its parameters ask for: {', '.join(differing[:5])}")
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity, which a validation loss may be."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
