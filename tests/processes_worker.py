@@ -9,7 +9,9 @@ import os
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from isthmus.files import write_tensors
 from isthmus.heads import BernoulliHead, FixedGaussianHead, FullGaussianHead, TopKHead
 from isthmus.model import Conditional, LatentVariableModel
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder
-from isthmus.objectives import ELBO, ContrastiveDivergence, Denoising, Reconstruction
+from isthmus.objectives import ELBO, Contractive, ContrastiveDivergence, Denoising, KLSparsity, Reconstruction
 from isthmus.priors import StandardNormal
 from isthmus.processes import agreed, from_first, is_first, joined, n_processes, started_by_torchrun
 from isthmus.training import Rows, Settings, fit
@@ -47,8 +49,8 @@ def convolutional() -> LatentVariableModel:
     return image_vae(ConvEncoder, ConvDecoder)
 
 
-def boltzmann() -> LatentVariableModel:
-    return RestrictedBoltzmannMachine(X.shape[1], 6, n_chains=10)
+def boltzmann(**more: Any) -> LatentVariableModel:
+    return RestrictedBoltzmannMachine(X.shape[1], 6, **more)
 
 
 RUNS = {
@@ -60,10 +62,13 @@ RUNS = {
     "denoising, blocks": (autoencoder, Denoising(Reconstruction(), Blocks((1, 7, 5), (0.1, 0.5)))),
     "denoising, uniform": (autoencoder, Denoising(Reconstruction(), UniformNoise((0.0, 0.5)))),
     "k-sparse": (k_sparse, Reconstruction()),
+    "sparse": (partial(autoencoder, torch.sigmoid), Reconstruction() + KLSparsity(0.1, 5.0, "all")),
+    "contractive": (partial(autoencoder, torch.sigmoid), Reconstruction() + Contractive(0.5)),
     "variational": (vae, ELBO(n_samples=3, warm_up=7)),
     "free bits": (vae, ELBO(free_bits=0.3)),
-    "contrastive divergence": (boltzmann, ContrastiveDivergence(2)),
-    "persistent chains": (boltzmann, ContrastiveDivergence(persistent=True)),
+    # Real units: between data and chains of zeros and ones a gradient may be 0 but for rounding, which Adam enlarges.
+    "contrastive divergence": (partial(boltzmann, visible="gaussian"), ContrastiveDivergence(2)),
+    "persistent chains": (partial(boltzmann, n_chains=10), ContrastiveDivergence(persistent=True)),
     "full covariance": (full_covariance, ELBO()),
 }
 SHARDED = {name: RUNS[name] for name in ("plain", "denoising", "variational")} | {"images": (convolutional, ELBO())}
