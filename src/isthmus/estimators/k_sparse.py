@@ -111,8 +111,7 @@ class KSparseAutoencoder(Autoencoder):
         return super()._facts() | {"active units a row": str(self.k), "dead units": str(len(self.dead_units_))}
 
 
-def _count_dead(trace: Trace, model: nn.Module) -> Loss:
+def _count_dead(trace: Trace, model: Any) -> Loss:
     """No penalty: it only has the number of dead units recorded."""
-    head: Any = model.encoder.head
-    dead: Tensor = head.dead.sum().to(trace.batch.x.dtype)
+    dead: Tensor = model.encoder.head.dead.sum().to(trace.batch.x.dtype)
     return Loss(trace.batch.x.new_zeros(len(trace.batch.x)), terms={"dead_units": dead})
