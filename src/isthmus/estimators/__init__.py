@@ -2,6 +2,7 @@
 
 from .autoencoder import Autoencoder
 from .base import LatentEstimator
+from .classifier import PretrainedClassifier
 from .conditional_vae import ConditionalVAE
 from .contractive import ContractiveAutoencoder
 from .denoising import DenoisingAutoencoder
@@ -28,6 +29,7 @@ __all__ = [
     "FactorAnalysis",
     "KSparseAutoencoder",
     "LatentEstimator",
+    "PretrainedClassifier",
     "ProbabilisticPCA",
     "SparseAutoencoder",
     "StackedAutoencoder",
