@@ -32,7 +32,7 @@ usage: isthmus COMMAND [options]          options of a command: isthmus COMMAND 
 
 {commands}
 
-Data are a file of your own or a named set, as isthmus data list says. Models are pca, autoencoder, vae.
+Data are a file of your own or a named set, as isthmus data list says; models, as isthmus train --help says.
 Start with: isthmus demo
 
 exit codes: 0 done; 1 data or files can't be used; 2 the command line is wrong; 3 training failed; 130 interrupted
