@@ -46,7 +46,7 @@ MAKE = LINEAR | {
     "DenoisingAutoencoder": lambda n=2, **more: DenoisingAutoencoder(n, **QUICK | more),
     "KSparseAutoencoder": lambda n=2, **more: KSparseAutoencoder(n, **{"k": 1} | QUICK | more),
     "RBM": lambda n=2, **more: RBM(n, **_of_rbm(QUICK | more)),
-    "SparseAutoencoder": lambda n=2, **more: SparseAutoencoder(n, **BATCHES | more),
+    "SparseAutoencoder": lambda n=2, **more: SparseAutoencoder(n, **{"sparsity_weight": 0.1} | BATCHES | more),
     "StackedAutoencoder": lambda n=2, **more: StackedAutoencoder(n, **{"layer_epochs": 1} | QUICK | more),
     "VAE": lambda n=2, **more: VAE(n, **QUICK | more),
 }
