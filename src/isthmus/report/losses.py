@@ -31,6 +31,9 @@ def loss_text(objective: Any, given: str = "z") -> str:
     if name == "ELBO":
         weight = "" if objective.beta == 1 else f"{objective.beta:g}\\,"
         return rf"$-\mathrm{{E}}_q[\log p(x \mid z)] + {weight}\mathrm{{KL}}(q(z \mid x) \,\Vert\, p(z))$"
+    if name == "ContrastiveDivergence":
+        chain = "persistent Gibbs chains" if objective.persistent else "Gibbs steps from $x$"
+        return rf"$F(x) - F(x_k)$,  $x_k$: k = {objective.n_steps}, {chain}"
     if name == "Classification":
         return r"$-\log p(y \mid x)$"
     inner = getattr(objective, "objective", None)
