@@ -69,8 +69,8 @@ UNTOLD = {  # they call transform without conditions, which is the error that is
 class Told(ConditionalVAE):
     """Reads its condition off each row: so that what is asked of all transformers can be asked of this one."""
 
-    def fit(self, X: Any, y: Any = None, **options: Any) -> ConditionalVAE:
-        return super().fit(X, _first_number(X), **options)
+    def fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> ConditionalVAE:
+        return super().fit(X, _first_number(X), sample_weight=sample_weight)
 
     def transform(self, X: Any, conditions: Any = None) -> np.ndarray:
         return super().transform(X, _first_number(X))
