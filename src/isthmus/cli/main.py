@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "measure a trained model on held-out data",
     "encode": "write the codes of data, plain or compressed",
     "decode": "write the rows that codes stand for",
+    "predict": "write the classes of data that a trained classifier finds most probable",
     "reconstruct": "encode data and decode them again",
     "sample": "write new data drawn from a trained model",
     "plot": "draw a picture of a trained model: rows, codes, filters, samples, its network",

@@ -76,10 +76,14 @@ def estimator_options(kind: type[LatentEstimator]) -> list[tuple[str, Any, Any]]
 
 def _plain(hint: Any) -> Any:
     """A type without the members that only Python can pass, such as modules; None where nothing is left."""
+    if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,):
+        inner = _plain(typing.get_args(hint)[0])
+        return None if inner is None else tuple[inner, ...]  # type: ignore[valid-type]
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return hint
     simple = (int, float, str, bool, type(None))
-    kept = [part for part in typing.get_args(hint) if typing.get_origin(part) is not None or part in simple]
+    parts = typing.get_args(hint)
+    kept = [_plain(part) for part in parts if typing.get_origin(part) is not None or part in simple]
     return typing.Union[tuple(kept)] if set(kept) - {type(None)} else None  # type: ignore[valid-type]  # noqa: UP007
 
 

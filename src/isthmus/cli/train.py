@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import DataSet
-from ..estimators import BaseAutoencoder, LatentEstimator
+from ..estimators import BaseAutoencoder, LatentEstimator, TrainingParameters
 from ..estimators.conditions import Conditions
 from ..evaluation import Evaluation, evaluate
 from ..evaluation.given import given
@@ -85,7 +85,7 @@ def run(arguments: list[str]) -> None:
     # The first process looks for all of several: it may write that file before another one comes here.
     if from_first(_holds_run(out)) and not options.overwrite:
         raise UsageError(f"{out} holds a run already; use --resume to go on with it, --overwrite, or another --out")
-    if issubclass(kind, BaseAutoencoder):
+    if issubclass(kind, TrainingParameters):
         parameters["verbose"] = True
         parameters["random_state"] = parameters["random_state"] or 0  # a run that is resumed needs its seed
     try:
@@ -158,11 +158,19 @@ def _train(
 
 def _check_labels(estimator: LatentEstimator, data: DataSet) -> None:
     """Labels of all parts, where the model is told them: before anything is written, or trained for long."""
+    if _classifies(estimator) and data.y_train is None:
+        raise ValueError(
+            f"Expected labels for {type(estimator).__name__} to learn, got data without them; {NO_LABELS}."
+        )
     if given(estimator, data.y_train, NO_LABELS):
         conditions = Conditions.of(data.y_train)
         for x, y in (data.part("validation"), data.part("test")):
             if len(x):
                 conditions.as_tensor(y, len(x))
+
+
+def _classifies(estimator: Any) -> bool:
+    return hasattr(estimator, "predict_proba")
 
 
 def train_model(
@@ -184,12 +192,13 @@ def _train_model(
     )  # before anything, so that it can resume
     name = type(estimator).__name__
     say(f"{name}: {data.description}")
-    if isinstance(estimator, BaseAutoencoder):
+    if isinstance(estimator, TrainingParameters):
         # Never the test rows: what is watched is chosen by, if not by early stopping then by a person.
         watched: Any = data.x_valid if len(data.x_valid) else None
-        if estimator.conditional and watched is not None:
+        if (_classifies(estimator) or estimator.conditional) and watched is not None:
             watched = watched, data.y_valid
-        estimator.fit(data.x_train, data.y_train, validation=watched, folder=out, resume=resume)
+        fit: Any = estimator.fit
+        fit(data.x_train, data.y_train, validation=watched, folder=out, resume=resume)
     else:
         estimator.fit(data.x_train)
     estimator.save(out, data=note)

@@ -15,6 +15,7 @@ from .rbm import RBM
 from .saved import load
 from .sparse import SparseAutoencoder
 from .stacked import StackedAutoencoder
+from .training_parameters import TrainingParameters
 from .vae import VAE
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "ProbabilisticPCA",
     "SparseAutoencoder",
     "StackedAutoencoder",
+    "TrainingParameters",
     "load",
 ]

@@ -1,6 +1,7 @@
 """How good a model is, in numbers that do not depend on how they were computed."""
 
 from .chunks import map_rows
+from .classification import evaluate_classifier
 from .evaluate import evaluate
 from .jacobian import jacobian_norm
 from .likelihood import Bound, ImportanceEstimate, NoDensityError, bound, importance_log_likelihood
@@ -22,6 +23,7 @@ __all__ = [
     "active_units",
     "bound",
     "evaluate",
+    "evaluate_classifier",
     "importance_log_likelihood",
     "jacobian_norm",
     "map_rows",
