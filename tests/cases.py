@@ -224,7 +224,7 @@ CASES: dict[str, Callable[[], Case]] = {
         MeanField(F, D, visible="gaussian"), ContrastiveDivergence(), real
     ),
     "autoencoder, Boltzmann machine, Gaussian hidden units, persistent chains": lambda: Case(
-        MeanField(F, D, hidden="gaussian", n_chains=4), ContrastiveDivergence(persistent=True), training
+        MeanField(F, D, hidden="gaussian", n_chains=4), ContrastiveDivergence(persistent=True), binary
     ),
     "VAE": lambda: Case(vae(), ELBO(), binary),
     # Of binary pixels nothing is left to draw, so that an example's loss does not depend on its company.
