@@ -62,7 +62,7 @@ class Rescaled(Corruption):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where."""
-        shift = torch.as_tensor(self.shift).to(x)
+        shift = torch.as_tensor(self.shift).to(x.dtype).to(x.device)  # in this order: not every device has float64
         rows = x * self.scale + shift
         corrupted, where = self.corruption.draw(rows)
         return torch.where(corrupted == rows, x, (corrupted - shift) / self.scale), where

@@ -18,7 +18,8 @@ def loss_text(objective: Any, given: str = "z") -> str:
     """An objective as text in which dollars mark mathematics; one that is not known by its name."""
     name = type(objective).__name__
     if name == "Denoising":
-        corruption = words_of(type(objective.corruption).__name__)
+        corruption = objective.corruption
+        corruption = words_of(type(getattr(corruption, "corruption", corruption)).__name__)  # on whatever scale it is
         return f"{loss_text(objective.objective, given)},  encoder sees $\\tilde{{x}}$: {corruption}"
     if name == "DynamicBinarisation":
         return f"{loss_text(objective.objective, given)},  pixels drawn anew at every step"
