@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from cases import autoencoder, binary, image_vae, vae
-from isthmus import VAE, evaluate, load
+from cases import C, autoencoder, binary, conditional_vae, image_vae, vae
+from isthmus import VAE, ConditionalVAE, evaluate, load
 from isthmus.boltzmann import RestrictedBoltzmannMachine
 from isthmus.corruption import Blocks, FixedMasking, GaussianNoise, Masking, SaltAndPepper, UniformNoise
 from isthmus.files import write_tensors
@@ -70,7 +70,15 @@ RUNS = {
     "contrastive divergence": (partial(boltzmann, visible="gaussian"), ContrastiveDivergence(2)),
     "persistent chains": (partial(boltzmann, n_chains=10), ContrastiveDivergence(persistent=True)),
     "full covariance": (full_covariance, ELBO()),
+    "conditional": (conditional_vae, ELBO()),
 }
+
+
+def told(name: str) -> torch.Tensor | None:
+    """Conditions of the rows, for the run that takes some."""
+    return torch.eye(C)[torch.arange(len(X)) % C] if name == "conditional" else None
+
+
 SHARDED = {name: RUNS[name] for name in ("plain", "denoising", "variational")} | {"images": (convolutional, ELBO())}
 
 
@@ -81,14 +89,20 @@ def equal(folder: Path) -> None:
         for name, (make, objective) in RUNS.items():
             torch.manual_seed(0 if is_first() else 1)  # the first process's weights count
             model = make()
-            rows = Rows(X, weight=1.0 + torch.arange(len(X)) % 3)
-            histories[name] = fit(model, objective, rows, SETTINGS, validation=X[:30])
+            rows = Rows(X, told(name), weight=1.0 + torch.arange(len(X)) % 3)
+            held_out = Rows(*(None if part is None else part[:30] for part in rows[:2]))
+            histories[name] = fit(model, objective, rows, SETTINGS, validation=held_out)
             tensors |= {f"{name}.{key}": value for key, value in model.state_dict().items()}
         digits = load_digits().data.astype(np.uint8)[:700] * 15
         estimator = VAE(n_components=4, hidden=(32,), max_epochs=2, random_state=None).fit(digits)
         agreed([float(p.sum()) for p in estimator.model_.parameters()], "weights")
         estimator = VAE(n_components=4, hidden=(32,), max_epochs=2, random_state=0).fit(digits)
         estimator.save(folder / f"model-{n_processes()}")
+        given_labels = ConditionalVAE(n_components=4, hidden=(32,), max_epochs=2, random_state=0)
+        labels = load_digits().target[:700]
+        tensors["scores given labels"] = torch.from_numpy(
+            given_labels.fit(digits, labels).score_samples(digits, 0, labels)
+        )
         tensors["scores"] = torch.from_numpy(load(folder / f"model-{n_processes()}").score_samples(digits))
         tensors["importance"] = torch.from_numpy(estimator.score_samples(digits[:300], n_importance_samples=20))
         measures = evaluate(estimator, digits).to_dict()
