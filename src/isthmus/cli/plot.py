@@ -117,8 +117,8 @@ def _draw(options: PlotOptions) -> None:
 
 def _curve(options: CurveOptions) -> None:
     from ..report.images import compact
+    from ..report.penalty import penalty_curve
     from ..report.style import DARK, LIGHT, png
-    from ..report.units import penalty_curve
 
     if not 0 < options.rho < 1:
         raise UsageError(f"expected --rho between 0 and 1, got {options.rho:g}")

@@ -2,5 +2,6 @@
 
 from .build import write_report
 from .html import Report, render
+from .kinds import KINDS, plot
 
-__all__ = ["Report", "render", "write_report"]
+__all__ = ["KINDS", "Report", "plot", "render", "write_report"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data import DataSet
 from ..files import write_bytes, write_text
-from . import words
+from . import classification, words
 from .codes import codes, walk
 from .html import Report, Section, render
 from .inside import networks, units
@@ -20,6 +20,9 @@ from .training import training
 from .view import DataView, ModelView
 
 __all__ = ["write_report"]
+
+
+_OF_CLASSIFIERS: tuple[Any, ...] = (classification.confusion, training)
 
 
 def write_report(
@@ -33,9 +36,9 @@ def write_report(
 ) -> Path:
     """Write `report.html` and `plots/*.png` about one or several fitted models of the same data.
 
-    Anything with `transform`, `inverse_transform` and `reconstruct` will do. Models whose `model_` has a prior are
-    sampled by their `sample`, those without one in two ways that show why they need it. The same models, data and
-    seed give the same files.
+    Anything with `transform`, `inverse_transform` and `reconstruct` will do, and classifiers. Models whose `model_` has
+    a prior are sampled by their `sample`, those without one in two ways that show why they need it. The same models,
+    data and seed give the same files.
 
     Args:
         folder: the run folder; other files in it stay.
@@ -67,13 +70,15 @@ def write_report(
     views = [ModelView(name, estimator, shown) for name, estimator in estimators.items()]
     measures = dict(measures or {})
     studio = Studio(shown, views)
-    sections = [_numbers(measures)]
-    sections += [make(studio) for make in (reconstructions, codes, units, samples, walk, training, networks)]
+    classifiers = all(map(classification.classifies, estimators.values()))
+    parts: tuple[Any, ...] = (reconstructions, codes, units, samples, walk, training, networks)
+    sections = [_numbers(measures), *(make(studio) for make in (_OF_CLASSIFIERS if classifiers else parts))]
+    told: Any = classification if classifiers else words
     report = Report(
         title=words.title(views, data),
         subtitle=data.description,
-        summary=words.summary(views, data, measures),
-        highlights=words.highlights(views, measures),
+        summary=told.summary(views, data, measures),
+        highlights=told.highlights(views, measures),
         sections=tuple(section for section in sections if section is not None),
         settings=words.settings(views, data, measures),
         command=words.command_line() if command is None else command,
@@ -90,6 +95,8 @@ def _numbers(measures: Mapping[str, Any]) -> Section | None:
     if table is None:
         return None
     text = ["All likelihoods are in nats (1 nat = 1.44 bits) and summed over the features of an example."]
+    if any(measure.name == "log_loss" for found in measures.values() for measure in found):
+        text = ["Log loss is in nats (1 nat = 1.44 bits): what it takes to tell the class to whoever has the model."]
     if any(measure.name == "rate" for found in measures.values() for measure in found):
         text.append(
             "Rate and distortion are the two parts of the bound. The rate is the price of the code: the nats it takes "

@@ -22,6 +22,7 @@ class Picture:
         alt: what a person who can't see it should know.
         title: a short name above it.
         caption: a sentence below it.
+        width: on the page, in points, where it is not as wide as its place allows.
     """
 
     light: bytes
@@ -29,6 +30,7 @@ class Picture:
     alt: str
     title: str = ""
     caption: str = ""
+    width: int | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ def _figure(picture: Picture) -> str:
 
 
 def _image(picture: Picture) -> str:
-    image = f'<img src="{_data_uri(picture.light)}" alt="{escape(picture.alt)}">'
+    width = "" if picture.width is None else f' style="width: {picture.width}px"'
+    image = f'<img src="{_data_uri(picture.light)}" alt="{escape(picture.alt)}"{width}>'
     if picture.dark is None:
         return image
     dark = f'<source media="(prefers-color-scheme: dark)" srcset="{_data_uri(picture.dark)}">'

@@ -10,7 +10,7 @@ import numpy as np
 
 from .style import LIGHT, Theme
 
-__all__ = ["ImageStyle", "compact", "encode", "grid", "is_image", "signed_tiles", "tiles"]
+__all__ = ["ImageStyle", "compact", "encode", "grid", "is_image", "png_width", "signed_tiles", "tiles"]
 
 TILE = 96
 """Pixels that a tile should have at least on its longer side, two for each point on the page."""
@@ -136,6 +136,11 @@ def compact(chart: bytes) -> bytes:
         few = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     few.save(buffer, format="png")
     return buffer.getvalue()
+
+
+def png_width(image: bytes) -> int:
+    """Pixels in a row of a PNG."""
+    return int.from_bytes(image[16:20], "big")
 
 
 def _resized(x: np.ndarray, size: int) -> np.ndarray:

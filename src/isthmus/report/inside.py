@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .filters import kernel_size
 from .html import Figures, Picture, Section, Strips
+from .images import png_width
 from .kinds import KINDS, Wish
 from .studio import Studio, slug
 from .units import unit_activity
@@ -94,7 +96,8 @@ def networks(studio: Studio) -> Section | None:
         try:
             draw = _drawer("network", view)
             name = f"network-{slug(view.name)}"
-            pictures.append(studio.chart(name, draw, f"Diagram of the layers of {view.name}.", view.name))
+            picture = studio.chart(name, draw, f"Diagram of the layers of {view.name}.", view.name)
+            pictures.append(replace(picture, width=png_width(picture.light) // 2))
         except (ValueError, AttributeError):  # a model of one's own that has other parts
             continue
         sampled |= view.kind == "probabilistic"

@@ -10,13 +10,15 @@ import numpy as np
 
 from . import plots, tables
 from .codes import decoded_plane, latent_plane, traversals
+from .compression import compression_figure
 from .filters import decoder_filters, encoder_filters
 from .images import compact, encode, grid, is_image, signed_tiles
 from .layers import describe
 from .network import network_diagram
+from .penalty import penalty_curve
 from .samples import drawn_samples
 from .style import DARK, LIGHT, Theme, png
-from .units import activity_bars, as_images, code_tiles, penalty_curve, unit_activity
+from .units import activity_bars, as_images, code_tiles, unit_activity
 from .view import DataView, ModelView
 
 if TYPE_CHECKING:
@@ -198,11 +200,7 @@ def _network(view: ModelView, theme: Theme, wish: Wish) -> Figure:
 
 
 def _compression(view: ModelView, theme: Theme, wish: Wish) -> Figure:
-    try:
-        from .compression import compression_figure
-    except ImportError as error:
-        raise ValueError("Expected isthmus.report.compression, got none.") from error
-    return compression_figure(view.estimator, view.data.x, theme=theme)
+    return compression_figure(view.estimator, view.data, theme)
 
 
 _ENCODES = ("transform",)
@@ -220,8 +218,6 @@ KINDS: dict[str, Kind] = {
     "grid": Kind("what is decoded from place to place of the code", _grid, of_images=True, needs=_DECODES),
     "samples": Kind("new examples; of a conditional model one row a class", _samples, needs=_DECODES),
     "network": Kind("the model as a diagram, with its loss, and how its code is sampled", _network),
-    "compression": Kind(
-        "squared error against bits per pixel, beside PCA and JPEG", _compression, of_images=True, needs=_DECODES
-    ),
+    "compression": Kind("squared error against bits per pixel, beside PCA and JPEG", _compression, needs=_DECODES),
 }  # fmt: skip
 """Every picture by name."""

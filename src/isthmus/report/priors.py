@@ -39,5 +39,7 @@ def bought(view: ModelView, prior: str | None) -> str:
     density = view.prior(prior or "normal").log_density(view.codes).mean()
     drawn = view.samples(N_SAMPLES, prior)
     distance = view.data.nearest_distance(drawn)
-    density_text = f"{density:,.1f}".replace("-", "−") if density > -1e5 else "below −100,000"
-    return f" Log-density of codes {density_text} nats; samples {distance:.3g} from the nearest training example."
+    known = f"Log-density of codes {f'{density:,.1f}'.replace('-', '−')} nats"
+    if density < -1e5:  # such as of units that no training example turned on, and these do
+        known = "It takes some codes for impossible"
+    return f" {known}; samples {distance:.3g} from the nearest training example."

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn_samples", "samples"]
 
+IN_A_ROW = 8
 ON_TABLE = 400
 """Samples of a table that are drawn as points."""
 
@@ -46,6 +47,8 @@ def samples(studio: Studio) -> Section:
             if hasattr(view.estimator, "sample"):
                 pictures.append(_sampled(studio, view, None))
             continue
+        if view.conditional and studio.data.style is not None and getattr(view.estimator, "classes_", None) is not None:
+            pictures.append(_by_class(studio, view))
         priors = ("normal", "gaussian", "mixture") if view.kind == "deterministic" else (None, "mixture")
         pictures += [_sampled(studio, view, prior) for prior in priors if prior is None or can_fit(view, prior)]
     if kinds != {"linear"}:
@@ -71,15 +74,33 @@ def drawn_samples(view: ModelView, theme: Theme, n: int | None = None, prior: st
         prior: see `ModelView.samples`; None for the model's own, or a mixture where it has none.
     """
     prior = prior or own_prior(view)
+    if prior is not None and not can_fit(view, prior):
+        k = view.n_components
+        raise ValueError(
+            f"Expected {16 * k:,} training examples or more for a mixture over codes of {k} numbers, got "
+            f"{len(view.data.x_train):,}; use the prior 'gaussian'."
+        )
     data = view.data
     if data.style is None:
         return _over_data(view, view.samples(n or ON_TABLE, prior), theme, theme.models[0])
     classes = getattr(view.estimator, "classes_", None)
-    n = n or (8 if classes is not None else _side(view) ** 2)
+    n = n or (IN_A_ROW if classes is not None else _side(view) ** 2)
     if classes is not None and prior is None:
         drawn = np.concatenate([view.class_samples(name, n) for name in classes])
         return grid(data.tiles(drawn, theme), n, theme)
     return grid(data.tiles(view.samples(n, prior), theme), math.isqrt(n - 1) + 1, theme)
+
+
+def _by_class(studio: Studio, view: ModelView) -> Picture:
+    """Samples of a conditional model, one row a class."""
+    drawn = np.concatenate([view.class_samples(name, IN_A_ROW) for name in view.estimator.classes_])
+    return studio.pixels(
+        f"samples-{slug(view.name)}-classes",
+        lambda theme: grid(studio.data.tiles(drawn, theme), IN_A_ROW, theme),
+        f"Samples of {view.name}, one row for each of {len(view.estimator.classes_)} classes.",
+        view.name,
+        "One row for each class that it was told; codes are drawn from its prior, the same in each row.",
+    )
 
 
 def _side(view: ModelView) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from . import plots
-from .html import Figures, Section
+from .html import Figures, Picture, Section
 from .studio import Studio, slug
+from .view import ModelView
 
 __all__ = ["training"]
 
@@ -13,6 +14,7 @@ def training(studio: Studio) -> Section | None:
     """Loss of each epoch, and for a bound its two parts."""
     pictures = []
     for view in studio.views:
+        pictures += _layers(studio, view)
         history = getattr(view.estimator, "history_", None)
         if not history or "loss" not in history[0]:
             continue
@@ -39,9 +41,29 @@ def training(studio: Studio) -> Section | None:
             )
     if not pictures:
         return None
-    text = (
+    text: tuple[str, ...] = (
         "Loss of each epoch. Validation below training is no error: the training loss is the mean over an epoch in "
         "which the model still improves. Validation that turns upwards while training falls is overfitting. Losses of "
         "different kinds of model are different quantities and do not compare.",
     )
+    if any(getattr(view.estimator, "layers_", None) for view in studio.views):
+        text += ("Layers were trained from the data upwards: the loss of one above the first is of codes.",)
     return Section("Training", text, (Figures(tuple(pictures)),))
+
+
+def _layers(studio: Studio, view: ModelView) -> list[Picture]:
+    """Loss of each epoch of the layers that were trained one after the other."""
+    pictures = []
+    for number, layer in enumerate(getattr(view.estimator, "layers_", None) or (), 1):
+        name = f"{view.name}, layer {number}: {layer['widths'][0]}-{layer['widths'][1]}"
+        pictures.append(
+            studio.chart(
+                f"training-{slug(view.name)}-layer-{number}",
+                lambda theme, layer=layer: plots.training_curves(
+                    layer["history"], view.name, theme, colour=studio.colour(view.name, theme)
+                ),
+                f"Loss in training {name}: {layer['history'][-1]['loss']:.4g} nats at the end.",
+                name,
+            )
+        )
+    return pictures

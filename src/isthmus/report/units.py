@@ -1,9 +1,9 @@
-"""What single units of a code do: codes as images, how active each unit is, and the penalty that keeps it quiet."""
+"""What single units of a code do: codes as images, and how active each unit is."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .view import ModelView
 
-__all__ = ["Activity", "activity_bars", "as_images", "code_tiles", "penalty_curve", "unit_activity"]
+__all__ = ["Activity", "activity_bars", "as_images", "code_tiles", "unit_activity"]
 
 DEAD = 1e-3
 """Of the largest activation of all units: a unit that stays below it on every example counts as dead."""
@@ -60,8 +60,9 @@ class Activity(NamedTuple):
 def unit_activity(view: ModelView) -> Activity:
     """Activity of each unit on the examples shown.
 
-    For a model that keeps the k largest activations, the share of examples in which a unit is kept; for others its
-    mean activation, or its mean size where activations have a sign.
+    For a model that keeps the k largest activations, the share of examples in which a unit is kept; for one with a
+    penalty on activity, what the penalty acts on; for others the mean activation, or its mean size where activations
+    have a sign.
     """
     codes, estimator = view.codes, view.estimator
     size = np.abs(codes)
@@ -69,9 +70,13 @@ def unit_activity(view: ModelView) -> Activity:
     if (k := getattr(estimator, "k", None)) is not None:
         share = getattr(estimator, "alpha", 1.0) * k / codes.shape[1]
         return Activity((codes != 0).mean(axis=0), "share of examples where active", min(share, 1.0), dead)
-    target = getattr(estimator, "rho", None)
+    if hasattr(estimator, "mean_activity"):  # of the layers that its penalty is on, as the penalty has it
+        values = np.asarray(estimator.mean_activity(view.data.x))
+        rests = dead if len(values) == codes.shape[1] else int((values <= DEAD * values.max()).sum())
+        by_size = getattr(estimator, "penalty", "kl") == "l1"
+        return Activity(values, "mean size" if by_size else "mean activity", None if by_size else estimator.rho, rests)
     if (codes >= 0).all():
-        return Activity(codes.mean(axis=0), "mean activation", target, dead)
+        return Activity(codes.mean(axis=0), "mean activation", None, dead)
     return Activity(size.mean(axis=0), "mean size of the activation", None, dead)
 
 
@@ -96,48 +101,3 @@ def activity_bars(activity: Activity, theme: Theme = LIGHT, *, colour: str | Non
     dead = f"{activity.n_dead:,} of {n:,} units never active" if activity.n_dead else "each unit is active at times"
     axes.text(0.0, 1.0, dead, transform=axes.transAxes, color=theme.soft, fontsize=8, va="top")
     return figure
-
-
-def penalty_curve(rho: float = 0.25, theme: Theme = LIGHT) -> Figure:
-    r"""The penalty on a unit's mean activity, :math:`KL(Bernoulli(\rho) \| Bernoulli(\hat\rho))`, as a curve.
-
-    Dashed: what Isthmus takes instead outside of (0, 1), where the divergence is infinite or not there at all.
-
-    Args:
-        rho: activity that is asked for.
-        theme: light or dark.
-
-    Raises:
-        ValueError: rho outside of (0, 1).
-    """
-    if not 0 < rho < 1:
-        raise ValueError(f"Expected rho in (0, 1), got {rho:g}.")
-    figure = new_figure(4.0, 2.9, theme)
-    axes: Axes = figure.add_subplot()
-    polish(axes, theme, x="mean activity of a unit", y="penalty, nats", grid="both")
-    edge = np.geomspace(1e-15, 0.01, 200)
-    inside = np.concatenate((edge, np.linspace(0.011, 0.989, 800), 1 - edge[::-1]))
-    divergence = rho * np.log(rho / inside) + (1 - rho) * np.log((1 - rho) / (1 - inside))
-    axes.plot(
-        inside, divergence, color=theme.models[0], linewidth=2, label=rf"KL(Bernoulli({rho:g}) $\Vert$ Bernoulli)"
-    )
-    continued = _continued(rho)
-    for i, (activity, values) in enumerate(continued):
-        axes.plot(
-            activity, values, color=theme.models[1], linewidth=1.8, linestyle=(0, (4, 2)), clip_on=True,
-            label="its finite continuation" if i == 0 else None,
-        )  # fmt: skip
-    axes.plot([rho], [0], marker="o", color=theme.models[0], markersize=5, clip_on=False)
-    top = 1.25 * float(np.interp([0.02, 0.98], inside, divergence).max())
-    axes.set_ylim(0, top)
-    axes.set_xlim(-0.25 if continued else 0, 1.25 if continued else 1)
-    axes.annotate(
-        rf"$\rho$ = {rho:g}", (rho, 0), (0, 12), textcoords="offset points", color=theme.ink, fontsize=8.5, ha="center"
-    )
-    legend(axes, theme, loc="upper center")
-    return figure
-
-
-def _continued(rho: float) -> list[tuple[Any, Any]]:
-    """What the objective takes outside of (0, 1): activity and penalty, to the left and to the right."""
-    return []

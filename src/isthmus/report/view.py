@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..estimators.code_prior import CodePrior
+from ..evaluation.given import given
 from .images import ImageStyle, is_image, tiles
 from .plots import is_classes
 from .style import Theme
@@ -185,14 +186,7 @@ class ModelView:
         return bool(getattr(self.estimator, "conditional", False))
 
     def _told(self, conditions: Any) -> dict[str, Any]:
-        if not self.conditional:
-            return {}
-        if conditions is None:
-            raise ValueError(
-                f"Expected data with labels for {type(self.estimator).__name__}, which is told them, got none; use "
-                "--data with labels."
-            )
-        return {"conditions": conditions}
+        return given(self.estimator, conditions, "use data with labels")
 
     @cached_property
     def usual_condition(self) -> Any:

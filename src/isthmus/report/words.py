@@ -15,8 +15,8 @@ from .view import ModelView
 
 __all__ = ["command_line", "highlights", "listed", "measure_table", "settings", "summary", "title"]
 
-_HIGHER = {"bound", "log_likelihood", "logistic_accuracy", "neighbours_accuracy"}
-_LOWER = {"squared_error", "squared_error_per_feature", "bits_per_dimension"}
+_HIGHER = {"bound", "log_likelihood", "logistic_accuracy", "neighbours_accuracy", "accuracy"}
+_LOWER = {"squared_error", "squared_error_per_feature", "bits_per_dimension", "error", "log_loss"}
 
 
 def listed(names: Sequence[str]) -> str:
