@@ -14,11 +14,12 @@ from ..files import UnreadableFile
 __all__ = ["LevelModel", "coder", "decode_levels", "empirical_entropy", "encode_levels", "regrouped", "segments"]
 
 SEGMENT_LEVELS = 2**20
-"""Most levels that are coded by the same probabilities: they are in memory together."""
+"""Most levels that are coded by the same probabilities: they are in memory together. A part of the format."""
 PIECE_WORDS = 2**18
 """Words of 32 bits after which a piece of the stream ends: 1 MB is in memory at a time."""
 TREE_BITS = 12
-"""Depth of the tree of cells; below it they count as alike, since counts that fine say more of noise than of codes."""
+"""Depth of the tree of cells; below it they count as alike, since counts that fine say more of noise than of codes.
+A part of the format."""
 _PIECE = struct.Struct("<II")  # segments, words
 
 

@@ -117,13 +117,14 @@ class Quantiser:
 
     def levels(self, codes: np.ndarray) -> np.ndarray:
         """Codes (n, n_components) as levels, int32: 0 for an exact zero, else its cell from 1 to `n_levels`."""
-        from_centre = (codes.astype(np.float64) / 2 - self._centre / 2) / self._half_step
+        within = np.where(codes == 0, self._centre, codes)  # zeros may be far from a narrow range
+        from_centre = (within / 2 - self._centre / 2) / self._half_step
         cell = np.clip(np.floor(from_centre + self.n_levels / 2), 0, self.n_levels - 1)
         return np.where(codes == 0, 0, cell + 1).astype(np.int32)
 
     def values(self, levels: np.ndarray) -> np.ndarray:
         """Levels (n, n_components) as codes: the middles of cells, in the dtype that codes had."""
-        middles = self._centre + (levels - 0.5 - self.n_levels / 2) * self.step
+        middles = self._centre + (np.maximum(levels, 1) - 0.5 - self.n_levels / 2) * self.step
         within = np.clip(middles, self.low.astype(np.float64), self.high.astype(np.float64))
         return np.where(levels == 0, 0.0, within).astype(self.low.dtype)
 
