@@ -156,6 +156,14 @@ def test_corrupt_repeats_with_its_seed():
     np.testing.assert_array_equal(seeded.corrupt(PIXELS), seeded.corrupt(PIXELS))
 
 
+def test_corrupt_is_that_of_training_whatever_was_set_since():
+    model = fitted(strength=0.5)
+    before = model.corrupt(PIXELS)
+    model.set_params(corruption="gaussian", strength=0.1)
+    model._objective()
+    np.testing.assert_array_equal(model.corrupt(PIXELS), before)
+
+
 def test_black_and_white_pixels_are_corrupted_as_they_are_drawn():
     model = fitted(PIXELS / 255, binarisation="dynamic", corruption="salt_and_pepper")
     assert set(model.corrupt(PIXELS / 255, random_state=0).flatten()) == {0.0, 1.0}

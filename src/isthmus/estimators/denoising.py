@@ -96,8 +96,11 @@ class DenoisingAutoencoder(Autoencoder):
     emphasis: tuple[float, float] = (1.0, 1.0)
 
     def _objective(self) -> Objective:
+        return Denoising(super()._objective(), self._corruption_in_model_units(), self.emphasis)
+
+    def _fit(self, *arguments: Any, **more: Any) -> None:
+        super()._fit(*arguments, **more)
         self.corruption_ = self._corruption_in_model_units()
-        return Denoising(super()._objective(), self.corruption_, self.emphasis)
 
     def _begin_fit(self, X: Any) -> np.ndarray | Shards:
         rows = super()._begin_fit(X)
