@@ -14,8 +14,10 @@ from torch import Tensor
 from ..boltzmann import RestrictedBoltzmannMachine
 from ..evaluation.chunks import device_of, evaluating, map_rows
 from ..objectives import ContrastiveDivergence, Objective
+from ..training import Rows
+from ..training.stream import Stream
 from .base import random_generator
-from .blocks import in_blocks
+from .blocks import column_moments, in_blocks
 from .network import BaseAutoencoder
 
 __all__ = ["RBM"]
@@ -99,6 +101,16 @@ class RBM(BaseAutoencoder):
 
     def _objective(self) -> Objective:
         return ContrastiveDivergence(self.n_gibbs_steps, self.persistent)
+
+    def _train(self, objective: Objective, train: Rows | Stream, *others: Any) -> list[dict[str, Any]]:
+        """As other networks, but from biases that give binary units their means: else all hidden units learn these."""
+        if self.likelihood_ == "bernoulli":
+            rows = train.shards if isinstance(train, Stream) else train.x.numpy()
+            mean, _ = column_moments(rows, None if train.weight is None else train.weight.numpy())
+            p = (train.n_rows * mean / self.scaling_.scale + 1) / (train.n_rows + 2)  # never 0 or 1
+            with torch.no_grad():
+                self._machine.visible_bias.copy_(torch.from_numpy(p).logit())
+        return super()._train(objective, train, *others)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
