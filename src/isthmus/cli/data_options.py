@@ -212,7 +212,8 @@ def recorded_preparation(run: Path) -> dict[str, Any] | None:
 
 def _note(run: Path) -> dict[str, Any]:
     path = run / "config.json"
-    return checked_note((read_json(path) if path.exists() else {}).get("data") or {}, path)
+    note = (read_json(path) if path.exists() else {}).get("data")
+    return checked_note(note, path) if note else {}  # a model that was saved in Python need not say
 
 
 _NOTE: dict[str, Any] = {
