@@ -181,9 +181,7 @@ def train_model(
         return _train_model(estimator, data, note, out, resume)
 
 
-def _train_model(
-    estimator: LatentEstimator, data: DataSet, note: dict[str, Any], out: Path, resume: bool
-) -> Evaluation:
+def _train_model(estimator: Any, data: DataSet, note: dict[str, Any], out: Path, resume: bool) -> Evaluation:
     if not resume:
         for stale in ("model.safetensors", "measures.json", "report.html"):  # of a run that this one replaces
             remove(out / stale)
@@ -192,13 +190,12 @@ def _train_model(
     )  # before anything, so that it can resume
     name = type(estimator).__name__
     say(f"{name}: {data.description}")
-    if isinstance(estimator, TrainingParameters):
+    if issubclass(type(estimator), TrainingParameters):
         # Never the test rows: what is watched is chosen by, if not by early stopping then by a person.
         watched: Any = data.x_valid if len(data.x_valid) else None
         if (_classifies(estimator) or estimator.conditional) and watched is not None:
             watched = watched, data.y_valid
-        fit: Any = estimator.fit
-        fit(data.x_train, data.y_train, validation=watched, folder=out, resume=resume)
+        estimator.fit(data.x_train, data.y_train, validation=watched, folder=out, resume=resume)
     else:
         estimator.fit(data.x_train)
     estimator.save(out, data=note)
