@@ -144,12 +144,13 @@ def pca_rate_distortion(
     if not widths or not tried:
         raise ValueError(f"Expected n_components of at most {most}, and bits, got {tuple(n_components)}, {tried}.")
     pca = PCA(max(widths)).fit(train)
-    codes, rows = pca.transform(X).astype(np.float64), pca.data_units(np.asarray(X))
+    codes, rows = pca.transform(X).astype(np.float32), pca.data_units(np.asarray(X))
     centred, n_pixels = np.square(rows - pca.mean_).sum(axis=1).mean(), len(rows) * _n_pixels(pca.feature_shape_)
     found, kinds = [], ("each", "shared")
     for n, n_bits, ranges in product(widths, tried, kinds):
         n_bytes, quantised = _through_a_file(codes[:, :n], n_bits, ranges)
-        changed = np.square(codes[:, :n] - quantised) - np.square(codes[:, :n])
+        exact = codes[:, :n].astype(np.float64)
+        changed = np.square(exact - quantised) - np.square(exact)
         found.append((8 * n_bytes / n_pixels, centred + changed.sum(axis=1).mean(), n, n_bits))
     best, least = [], np.inf
     for entry in sorted(found):
