@@ -45,8 +45,6 @@ def kernel_size(estimator: Any) -> tuple[int, ...] | None:
 
 def _first_layer(estimator: Any) -> nn.Module | None:
     """The first module with weights that an example meets."""
-    if getattr(getattr(estimator, "model_", None), "encoder", None) is None:
-        return None
     found = encoder_steps(estimator)
     return next((s.module for s in found if next(s.module.parameters(), None) is not None), None)
 

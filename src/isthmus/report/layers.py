@@ -10,11 +10,13 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import nn
 
+from ..estimators.unrolled import MeanOf
 from ..evaluation.chunks import device_of, evaluating
+from ..model import Conditional
 from ..nets.resnet import ResidualBlock
 from .losses import loss_text
 
-__all__ = ["Layer", "Network", "Step", "describe", "encoder_steps", "input_width", "steps"]
+__all__ = ["Layer", "Network", "Step", "describe", "encoder_of", "encoder_steps", "steps"]
 
 MOST_LAYERS = 5
 """Of one side of a network; the middle ones of deeper networks are drawn as one."""
@@ -67,7 +69,7 @@ class Network:
         data: size and shape of an example.
         encoder: its hidden layers, from the data to the code; None where there is no encoder.
         code: the code.
-        kind: of the code: one point an example, or a distribution from which it is sampled.
+        kind: of the code: one point an example, a distribution from which it is sampled, or probabilities of classes.
         decoder: hidden layers from the code to the output; None for a model that does not decode.
         output: of the last layer; `label` names the likelihood.
         loss: what is minimised, as mathematical text.
@@ -78,7 +80,7 @@ class Network:
     data: Layer
     encoder: tuple[Layer, ...] | None
     code: Layer
-    kind: Literal["point", "sampled"]
+    kind: Literal["point", "sampled", "classes"]
     decoder: tuple[Layer, ...] | None
     output: Layer
     loss: str = ""
@@ -86,19 +88,20 @@ class Network:
     tied: bool = False
 
 
-def steps(net: nn.Module, n_inputs: int) -> list[Step]:
-    """Modules without parts in the order in which one example of n_inputs numbers passes them."""
+def steps(conditional: Conditional, n_inputs: int, n_conditions: int = 0, *, head: bool = False) -> list[Step]:
+    """Modules without parts in the order in which one example passes them, in the net and, if asked, in the head."""
     found: list[Step] = []
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         if isinstance(output, torch.Tensor):
             found.append(Step(module, tuple(output.shape[1:])))
 
-    leaves = [m for m in _parts(net) if m is not net or not list(net.children())]
-    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    hooks = [part.register_forward_hook(note) for part in _parts(conditional if head else conditional.net)]
+    device = device_of(conditional)
     try:
-        with evaluating(net):
-            net(torch.zeros(1, n_inputs, device=device_of(net)))
+        with evaluating(conditional):
+            condition = torch.zeros(1, n_conditions, device=device) if n_conditions else None
+            conditional(torch.zeros(1, n_inputs, device=device), condition)
     finally:
         for hook in hooks:
             hook.remove()
@@ -106,26 +109,28 @@ def steps(net: nn.Module, n_inputs: int) -> list[Step]:
 
 
 def _parts(net: nn.Module) -> list[nn.Module]:
-    """Modules without parts; a residual block counts as one."""
-    children = [] if isinstance(net, ResidualBlock) else list(net.children())
+    """Modules without parts; a residual block counts as one, and the mean of a distribution that knows its own."""
+    whole = isinstance(net, ResidualBlock) or (isinstance(net, MeanOf) and not hasattr(net.head, "activation"))
+    children = [] if whole else list(net.children())
     return [part for child in children for part in _parts(child)] or [net]
 
 
-def input_width(net: nn.Module, expected: int) -> int:
-    """Width of what a net takes: more than its data where it is told a condition as well."""
-    widths = [m.in_features for m in net.modules() if isinstance(m, nn.Linear)]
-    declared = getattr(net, "n_inputs", None) or (widths[0] if widths else expected)
-    return declared if declared >= expected and isinstance(declared, int) else expected
+def encoder_of(estimator: Any) -> Conditional | None:
+    """The encoder of a model, or a model p(y|x) itself; None where there is neither."""
+    model = getattr(estimator, "model_", None)
+    return model if isinstance(model, Conditional) else getattr(model, "encoder", None)
 
 
 def encoder_steps(estimator: Any) -> list[Step]:
-    """What an example passes on its way to the code, the head's linear map included."""
-    encoder = estimator.model_.encoder
-    width = input_width(encoder.net, estimator.n_features_in_)
-    found = steps(encoder.net, width)
-    n_features = prod(found[-1].shape) if found else width
-    project = getattr(encoder.head, "project", None)
-    return found + ([] if project is None else steps(project, n_features))
+    """What an example passes on its way to the code, the head's linear map included; nothing without an encoder."""
+    encoder = encoder_of(estimator)
+    if encoder is None:
+        return []
+    return steps(encoder, estimator.n_features_in_, _n_conditions(estimator), head=True)
+
+
+def _n_conditions(estimator: Any) -> int:
+    return int(getattr(estimator, "_n_conditions", 0))
 
 
 def describe(estimator: Any) -> Network:
@@ -143,22 +148,30 @@ def describe(estimator: Any) -> Network:
         code = Layer(estimator._n_features_out, label="linear")
         noise = "" if type(estimator).__name__ == "PCA" else "Gaussian noise"
         return Network(data, (), code, "point", (), replace(data, label=noise), _linear_loss(estimator), tied=True)
+    if isinstance(model, Conditional):
+        return _classifier(estimator, data, model)
     encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
     head = getattr(encoder, "head", None)
-    width = 0 if encoder is None else input_width(encoder.net, data.size)
+    told = _n_conditions(estimator)
     n_code = int(getattr(estimator, "_n_features_out", getattr(estimator, "n_components", 0)))
     has_prior = getattr(model, "prior", None) is not None
     return Network(
         data,
-        None if encoder is None else _layers(steps(encoder.net, width)),
+        None if encoder is None else _layers(steps(encoder, data.size, told)),
         Layer(n_code, label=_code_label(head)),
         "sampled" if has_prior or type(head).__name__.endswith("GaussianHead") else "point",
-        None if decoder is None else _layers(steps(decoder.net, input_width(decoder.net, n_code))),
+        None if decoder is None else _layers(steps(decoder, n_code, told)),
         replace(data, label="" if decoder is None else _head_name(decoder.head)),
         loss_text(estimator._objective()),
-        max(0, width - data.size),
+        told,
         bool(getattr(estimator, "tied", False)),
     )
+
+
+def _classifier(estimator: Any, data: Layer, model: Conditional) -> Network:
+    """A model p(y|x): an encoder whose code is the probabilities of classes."""
+    classes = Layer(len(estimator.classes_), label=_head_name(model.head))
+    return Network(data, _layers(steps(model, data.size)), classes, "classes", None, classes, r"$-\log p(y \mid x)$")
 
 
 def _linear_loss(estimator: Any) -> str:
@@ -207,6 +220,8 @@ def _joined(before: str, activation: str) -> str:
 
 
 def _step_name(module: nn.Module) -> str:
+    if isinstance(module, MeanOf):
+        return "sigmoid" if type(module.head).__name__ == "BernoulliHead" else "linear"
     name = type(module).__name__
     kernel = getattr(module, "kernel_size", None)
     if kernel is not None and "Conv" in name:

@@ -8,8 +8,8 @@ from typing import Any
 __all__ = ["loss_text", "words_of"]
 
 _PENALTIES = {
-    "KLSparsity": r"$\beta \sum_j \mathrm{KL}(\rho \,\Vert\, \hat{\rho}_j)$",
-    "L1Sparsity": r"$\beta \sum_j |h_j|$",
+    "KLSparsity": r"$\beta \Sigma_j\, \mathrm{KL}(\rho \,\Vert\, \hat{\rho}_j)$",
+    "L1Sparsity": r"$\beta \Sigma_j\, |h_j|$",
     "Contractive": r"$\lambda\, \Vert \partial z / \partial x \Vert_F^2$",
 }
 

@@ -36,7 +36,7 @@ def network_diagram(network: Network, theme: Theme = LIGHT) -> Figure:
     sampled = network.kind == "sampled" and network.encoder is not None
     width = max((len(stations) - 1) * SPACE + 1.7, 6.9 if sampled else 3.9)
     lower = PATHS if sampled else 0.0
-    height = TOP + lower + (0.35 if network.n_conditions else 0.0)
+    height = TOP + lower + (0.42 if network.n_conditions else 0.0)
     figure = new_figure(width, height, theme)
     figure.set_layout_engine("none")
     axes: Axes = figure.add_axes((0, 0, 1, 1))
@@ -135,7 +135,8 @@ def _sizes(axes: Axes, x: float, part: str, layer: Layer, network: Network, them
     else:
         text, note = f"{layer.size:,}", layer.shape
     if part == "code":
-        note = "code $z$" if network.kind == "point" else r"$z = \mu + \sigma\epsilon$"
+        notes = {"point": "code $z$", "sampled": r"$z = \mu + \sigma\epsilon$", "classes": "classes"}
+        note = notes[network.kind]
     _write(axes, x, 0.47, text, theme.ink, 8.5, va="bottom")
     _write(axes, x, 0.44, note, theme.soft, 7, va="top")
 
@@ -146,8 +147,11 @@ def _headings(axes: Axes, network: Network, parts: list[str], places: list[float
     code = places[parts.index("code")]
     if network.encoder is not None:
         end = places[parts.index("posterior")] if "posterior" in parts else code
-        _span(axes, places[0], end, y, "encoder", theme.models[0], theme)
+        name = "classifier" if network.kind == "classes" else "encoder"
+        _span(axes, places[0], end, y, name, theme.models[0], theme)
         _write(axes, places[0], y + 0.3, "$x$", theme.ink, 10)
+    if network.kind == "classes":
+        _write(axes, code, y + 0.3, r"$p(y \mid x)$", theme.ink, 10)
     if network.decoder is not None:
         name = "decoder (tied)" if network.tied else "decoder"
         _span(axes, code, places[-1], y, name, theme.models[3], theme)

@@ -12,7 +12,7 @@ N_SAMPLES = 200
 
 def own_prior(view: ModelView) -> str | None:
     """Where samples come from if nothing is said: None is the model's own prior, or the one that it keeps."""
-    if view.kind != "deterministic" or hasattr(view.estimator, "prior_"):
+    if view.kind != "deterministic" or view.has_chains or hasattr(view.estimator, "prior_"):
         return None
     return "mixture" if can_fit(view, "mixture") else "gaussian"
 
@@ -25,7 +25,7 @@ def can_fit(view: ModelView, prior: str) -> bool:
 def prior_names(view: ModelView, prior: str | None) -> str:
     """A distribution of codes in words."""
     return {
-        None: "its prior",
+        None: "its own Gibbs chains" if view.has_chains else "its prior",
         "normal": "N(0, I), as for a VAE",
         "gaussian": "a Gaussian fitted to its codes",
         "mixture": f"a mixture of {view.n_mixture} Gaussians fitted to its codes",
@@ -36,9 +36,11 @@ def bought(view: ModelView, prior: str | None) -> str:
     """The numbers of a distribution of codes as a sentence: density of codes not fitted to, nearness of samples."""
     if view.kind == "linear":
         return ""
-    density = view.prior(prior or "normal").log_density(view.codes).mean()
     drawn = view.samples(N_SAMPLES, prior)
     distance = view.data.nearest_distance(drawn)
+    if prior is None and view.has_chains:
+        return f" Samples {distance:.3g} from the nearest training example."
+    density = view.prior(prior or "normal").log_density(view.codes).mean()
     known = f"Log-density of codes {f'{density:,.1f}'.replace('-', '−')} nats"
     if density < -1e5:  # such as of units that no training example turned on, and these do
         known = "It takes some codes for impossible"

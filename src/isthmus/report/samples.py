@@ -29,7 +29,7 @@ def samples(studio: Studio) -> Section:
     """New examples from each model, with each distribution that its codes may be drawn from."""
     kinds = {view.kind for view in studio.views}
     text, pictures = [], []
-    if "deterministic" in kinds:
+    if any(view.kind == "deterministic" and not view.has_chains for view in studio.views):
         text.append(
             "To make a new example, decode a code that no example has. The question is where to take it from. A plain "
             "autoencoder's codes lie wherever training left them, so codes drawn from N(0, I) miss most of them, or "
@@ -42,6 +42,12 @@ def samples(studio: Studio) -> Section:
             "they come to fill it: a code drawn from the prior is one that its decoder knows. What is left of the "
             "difference shows where a mixture fitted to the codes does better than the prior."
         )
+    if any(view.has_chains for view in studio.views):
+        text.append(
+            "A Boltzmann machine is a distribution of examples itself. New ones come at the end of a long Gibbs chain, "
+            "in which hidden units are drawn given visible ones, and these given those. Beside them stand decoded "
+            "draws from distributions fitted to its codes."
+        )
     for view in studio.views:
         if view.kind == "linear":
             if hasattr(view.estimator, "sample"):
@@ -50,6 +56,7 @@ def samples(studio: Studio) -> Section:
         if view.conditional and studio.data.style is not None and getattr(view.estimator, "classes_", None) is not None:
             pictures.append(_by_class(studio, view))
         priors = ("normal", "gaussian", "mixture") if view.kind == "deterministic" else (None, "mixture")
+        priors = (None, "gaussian", "mixture") if view.has_chains else priors
         pictures += [_sampled(studio, view, prior) for prior in priors if prior is None or can_fit(view, prior)]
     if kinds != {"linear"}:
         distance = studio.data.nearest_distance(studio.data.x, itself=studio.data.seen)

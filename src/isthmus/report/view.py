@@ -132,6 +132,11 @@ class ModelView:
             return "linear"
         return "deterministic" if getattr(model, "prior", None) is None else "probabilistic"
 
+    @property
+    def has_chains(self) -> bool:
+        """The model draws examples by Gibbs chains of its own, as Boltzmann machines do."""
+        return bool(getattr(self.estimator, "is_belief_net_", False)) and not hasattr(self.estimator, "prior_")
+
     @cached_property
     def codes(self) -> np.ndarray:
         """Codes of the examples shown, (n, k)."""
