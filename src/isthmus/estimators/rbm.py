@@ -90,6 +90,11 @@ class RBM(BaseAutoencoder):
         model: Any = self.model_
         return model
 
+    @property
+    def is_belief_net_(self) -> bool:
+        """Whether there is a distribution to draw rows from by Gibbs chains, as `StackedAutoencoder` may have one."""
+        return True
+
     def _model(self, n_features: int) -> RestrictedBoltzmannMachine:
         return RestrictedBoltzmannMachine(
             n_features,
