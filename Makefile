@@ -13,15 +13,16 @@ TORCH := torch==2.13.0
 PEERS := .venv-peers
 TESTS ?=
 BENCH ?=
+NAMES ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo test lint bench peers lock clean
+.PHONY: help env demo test lint bench figures peers lock clean
 
 help: ## list the targets
 	@echo "Isthmus: make TARGET"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
 
 env: $(READY) ## create .venv with Isthmus and all that it and its tests need
 	@echo "Environment: .venv is up to date; the command is $(BIN)/isthmus"
@@ -47,6 +48,9 @@ bench: $(READY) ## run the benchmarks, about 35 minutes on two cores; BENCH=--mi
 		echo "Benchmark: $$script"; $(BIN)/python "$$script" $(BENCH) || failed="$$failed $$script"; done; \
 		$(BIN)/python benchmarks/summary.py || failed="$$failed summary.py"; \
 		test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
+
+figures: $(READY) ## draw the figures of the pages in docs anew, in some minutes (NAMES="vae rbm" draws a part)
+	@$(BIN)/python docs/figures.py $(NAMES)
 
 peers: $(PEERS)/ready ## create .venv-peers with the libraries that benchmarks compare against
 	@echo "Environment: $(PEERS) is up to date"

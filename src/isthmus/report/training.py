@@ -29,6 +29,21 @@ def training(studio: Studio) -> Section | None:
                 view.name,
             )
         )
+        if _is_boltzmann(view):
+            distortion = [
+                {"loss": record["distortion"]} | {k: v for k, v in record.items() if k not in ("loss", "validation")}
+                for record in history
+            ]
+            pictures.append(
+                studio.chart(
+                    f"distortion-{slug(view.name)}",
+                    lambda theme, view=view, distortion=distortion: plots.training_curves(
+                        distortion, view.name, theme, colour=studio.colour(view.name, theme)
+                    ),
+                    f"Distortion of {view.name} in training: {history[-1]['distortion']:.4g} nats at the end.",
+                    f"{view.name}: distortion, the cross-entropy of its reconstruction",
+                )
+            )
         if {"distortion", "rate"} <= history[-1].keys():
             pictures.append(
                 studio.chart(
@@ -46,9 +61,19 @@ def training(studio: Studio) -> Section | None:
         "which the model still improves. Validation that turns upwards while training falls is overfitting. Losses of "
         "different kinds of model are different quantities and do not compare.",
     )
+    if any(_is_boltzmann(view) for view in studio.views):
+        text += (
+            "A Boltzmann machine's loss is a difference of free energies, of which the gradient alone counts: near 0, "
+            "or rising, it says nothing of how good the model is. Its distortion should fall.",
+        )
     if any(getattr(view.estimator, "layers_", None) for view in studio.views):
         text += ("Layers were trained from the data upwards: the loss of one above the first is of codes.",)
     return Section("Training", text, (Figures(tuple(pictures)),))
+
+
+def _is_boltzmann(view: ModelView) -> bool:
+    objective = getattr(view.estimator, "_objective", None)
+    return objective is not None and type(objective()).__name__ == "ContrastiveDivergence"
 
 
 def _layers(studio: Studio, view: ModelView) -> list[Picture]:

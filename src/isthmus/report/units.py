@@ -25,7 +25,7 @@ DEAD = 1e-3
 def as_images(codes: np.ndarray) -> np.ndarray:
     """Codes (n, k) as images (n, rows, columns), near-square: 144 numbers are 12 x 12; what is left over is NaN."""
     k = codes.shape[1]
-    columns = next((c for c in range(math.isqrt(k - 1) + 1, k + 1) if k % c == 0 and c <= 2 * k // c), 0)
+    columns = next((c for c in range(math.isqrt(k - 1) + 1, k + 1) if k % c == 0 and 2 * c * c <= 5 * k), 0)
     columns = columns or math.isqrt(k - 1) + 1
     rows = -(-k // columns)
     padded = np.full((len(codes), rows * columns), np.nan)

@@ -1,0 +1,129 @@
+"""The figures of the pages in docs: trains small models and draws each through `isthmus plot`. Run by `make figures`.
+
+    python docs/figures.py [NAME ...]
+
+Models of MNIST need its files, in the folder that ISTHMUS_DATA names or in the cache; all of them take some minutes on
+two cores. Others are of scikit-learn's digits. The same versions give the same figures.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import isthmus
+from isthmus.cli.data_options import data_note
+from isthmus.cli.main import main
+from isthmus.data import DataSet, load_data
+
+__all__ = ["FIGURES", "Figure", "make", "wanted"]
+
+PAGES = Path(__file__).parent
+FOLDER = PAGES / "models" / "figures"
+MOST_BYTES = 60_000
+SEED: dict[str, Any] = {"random_state": 0}
+
+
+class Figure(NamedTuple):
+    """A model, what it is trained on, and arguments of `isthmus plot` after the run."""
+
+    model: Callable[[], Any]
+    data: str
+    plot: tuple[str, ...]
+
+
+def k_sparse(k: int) -> Callable[[], Any]:
+    """The lecture's 144 units, of which k are kept."""
+    return lambda: isthmus.KSparseAutoencoder(144, k=k, max_epochs=5, **SEED)
+
+
+def vae() -> Any:
+    """A VAE with a code to be looked at."""
+    return isthmus.VAE(2, hidden=(256, 128), max_epochs=10, **SEED)
+
+
+FIGURES = {
+    "autoencoder": Figure(
+        lambda: isthmus.Autoencoder(16, hidden=(256,), max_epochs=5, **SEED), "mnist", ("reconstructions",)
+    ),
+    "conditional-vae": Figure(
+        lambda: isthmus.ConditionalVAE(8, hidden=(256,), max_epochs=10, **SEED), "mnist", ("samples",)
+    ),
+    "contractive-autoencoder": Figure(
+        lambda: isthmus.ContractiveAutoencoder(144, max_epochs=5, **SEED), "mnist", ("filters", "-n", "64")
+    ),
+    "denoising-autoencoder": Figure(
+        lambda: isthmus.DenoisingAutoencoder(64, corruption="gaussian", strength=0.3, max_epochs=5, **SEED),
+        "mnist", ("reconstructions", "-n", "16"),
+    ),
+    "factor-analysis": Figure(lambda: isthmus.FactorAnalysis(10), "digits", ("filters",)),
+    "k-sparse-autoencoder": Figure(k_sparse(44), "mnist", ("codes",)),
+    "k-sparse-10": Figure(k_sparse(10), "mnist", ("codes",)),
+    "k-sparse-filters": Figure(k_sparse(10), "mnist", ("filters", "--side", "decoder", "-n", "64")),
+    "k-sparse-use": Figure(k_sparse(10), "mnist", ("sparsity",)),
+    "pca": Figure(lambda: isthmus.PCA(10), "digits", ("filters",)),
+    "pretrained-classifier": Figure(
+        lambda: isthmus.PretrainedClassifier(hidden=(64,), max_epochs=3, **SEED), "mnist", ("filters", "-n", "64")
+    ),
+    "probabilistic-pca": Figure(lambda: isthmus.ProbabilisticPCA(10), "digits", ("samples",)),
+    "rbm": Figure(lambda: isthmus.RBM(144, max_epochs=5, **SEED), "mnist", ("filters", "-n", "64")),
+    "sparse-autoencoder": Figure(lambda: isthmus.SparseAutoencoder(144, max_epochs=10, **SEED), "mnist", ("codes",)),
+    "sparsity": Figure(lambda: isthmus.SparseAutoencoder(144, max_epochs=10, **SEED), "mnist", ("sparsity",)),
+    "stacked-autoencoder": Figure(
+        lambda: isthmus.StackedAutoencoder(30, hidden=(500, 250), layer_epochs=2, max_epochs=3, **SEED), "mnist",
+        ("network",),
+    ),
+    "vae": Figure(vae, "mnist", ("grid",)),
+    "vae-codes": Figure(vae, "mnist", ("latent",)),
+    "vae-network": Figure(vae, "mnist", ("network",)),
+}  # fmt: skip
+"""By the name of the file; a page's own is called as the page."""
+
+
+def wanted() -> list[str]:
+    """Names of the figures that pages show, in the order of the table."""
+    pages = [page.read_text(encoding="utf-8") for page in (*PAGES.glob("*.md"), *PAGES.glob("models/*.md"))]
+    shown = {name for page in pages for name in re.findall(r"figures/([\w-]+)\.png", page)}
+    unknown = shown - {*FIGURES, "sparsity-penalty"}
+    if unknown:
+        raise SystemExit(f"Pages show figures that docs/figures.py does not know: {', '.join(sorted(unknown))}.")
+    return [name for name in (*FIGURES, "sparsity-penalty") if name in shown]
+
+
+@cache
+def loaded(source: str) -> DataSet:
+    """A data set, read once."""
+    return load_data(source)
+
+
+def make(names: list[str], folder: Path = FOLDER) -> None:
+    """Draw figures; models that several of them show are trained once."""
+    runs: dict[Any, Path] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names:
+            out = folder / f"{name}.png"
+            if name == "sparsity-penalty":
+                arguments = ["sparsity-penalty", "--rho", "0.25"]
+            else:
+                figure = FIGURES[name]
+                estimator = figure.model()
+                key = (repr(estimator), figure.data)
+                if key not in runs:
+                    runs[key] = Path(scratch) / name
+                    print(f"training {estimator} on {figure.data}", flush=True)
+                    data = loaded(figure.data)
+                    estimator.fit(data.x_train, data.y_train).save(runs[key], data=data_note(figure.data, {}, data))
+                arguments = [str(runs[key]), *figure.plot]
+            if main(["plot", *arguments, "--out", str(out)]):
+                raise SystemExit(f"{name} could not be drawn.")
+            if out.stat().st_size > MOST_BYTES:
+                raise SystemExit(f"{out} has {out.stat().st_size:,} bytes, more than {MOST_BYTES:,}; show less in it.")
+
+
+if __name__ == "__main__":
+    make(sys.argv[1:] or wanted())
