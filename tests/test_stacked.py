@@ -24,6 +24,8 @@ SMALL = {"hidden": (12, 8), "layer_epochs": 2, "max_epochs": 2, "random_state": 
 KINDS = {
     "autoencoder": {},
     "denoising": {"layer": "denoising"},
+    "sparse": {"layer": "sparse", "code_activation": "sigmoid"},
+    "contractive": {"layer": "contractive"},
     "rbm": {"layer": "rbm"},
     "rbm, sigmoid code": {"layer": "rbm", "code_activation": "sigmoid"},
     "k-sparse": {"layer": KSparseAutoencoder(k=2), "code_activation": "relu"},
@@ -269,6 +271,7 @@ def test_an_estimator_as_a_parameter_is_saved_with_its_own(tmp_path):
         ({"layer": StackedAutoencoder()}, "Expected a layer with one map each way"),
         ({"layer": Autoencoder(hidden=(3,))}, "Expected a layer with one map each way"),
         ({"layer": "k-sparse"}, "Expected 1 <= k <= n_components=8, got 25. This is layer 1 of 2"),
+        ({"layer": "sparse"}, "Expected code_activation as one of .* This is layer 2 of 2, SparseAutoencoder"),
         ({"layer_epochs": 0}, "Expected layer_epochs >= 1"),
         ({"architecture": "conv"}, "Expected fully connected layers in one piece"),
         ({"encoder": torch.nn.Linear(5, 2)}, "Expected fully connected layers in one piece"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import clone
@@ -14,12 +14,14 @@ from ..processes import LostProcess
 from ..training import Interrupted, Scaling
 from ..training.rows import mix
 from .autoencoder import Autoencoder
+from .contractive import ContractiveAutoencoder
 from .denoising import DenoisingAutoencoder
 from .k_sparse import KSparseAutoencoder
 from .layer import Layer
 from .network import BaseAutoencoder
 from .rbm import RBM
 from .saved import value_of
+from .sparse import SparseAutoencoder
 from .weights import checked_history
 
 __all__ = [
@@ -41,6 +43,8 @@ LayerKind = LayerName | Autoencoder | RBM
 _KINDS: dict[str, type[BaseAutoencoder]] = {
     "autoencoder": Autoencoder,
     "denoising": DenoisingAutoencoder,
+    "sparse": SparseAutoencoder,
+    "contractive": ContractiveAutoencoder,
     "k-sparse": KSparseAutoencoder,
     "rbm": RBM,
 }
@@ -120,9 +124,7 @@ def make_layers(
 def _from_template(kind: LayerKind, activation: str) -> BaseAutoencoder:
     """An unfitted estimator of this kind with codes of this activation."""
     if isinstance(kind, str):
-        if kind not in _KINDS:
-            raise ValueError(f"Expected a layer among {', '.join(map(repr, get_args(LayerName)))}, got {kind!r}.")
-        made = _KINDS[kind]()
+        made = _KINDS[kind]()  # a name that is none was refused as a parameter of another type
     elif isinstance(kind, (Autoencoder, RBM)):
         made = clone(kind)
         deep = made.hidden not in (None, (), []) or "layer" in made.get_params(deep=False)
