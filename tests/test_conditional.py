@@ -167,7 +167,7 @@ def test_mnist_samples_are_recognised(mnist):
     with pytest.warns(ConvergenceWarning):  # it has not converged, and need not
         classifier.fit(X.reshape(-1, 784) / 255, y)
     assert classifier.score(X_test.reshape(-1, 784) / 255, y_test) > 0.96
-    model = ConditionalVAE(8, hidden=(256,), max_epochs=5, random_state=0).fit(X, y)
+    model = ConditionalVAE(4, hidden=(256,), max_epochs=8, learning_rate=3e-3, random_state=0).fit(X, y)
     wanted = np.repeat(np.arange(10), 200)
     drawn = model.sample(2000, random_state=0, conditions=wanted).reshape(-1, 784) / 255
     assert (classifier.predict(drawn) == wanted).mean() > 0.9
