@@ -52,7 +52,8 @@ FIGURES = {
         lambda: isthmus.Autoencoder(16, hidden=(256,), max_epochs=5, **SEED), "mnist", ("reconstructions",)
     ),
     "conditional-vae": Figure(
-        lambda: isthmus.ConditionalVAE(8, hidden=(256,), max_epochs=10, **SEED), "mnist", ("samples",)
+        lambda: isthmus.ConditionalVAE(4, hidden=(256,), max_epochs=8, learning_rate=3e-3, **SEED), "mnist",
+        ("samples",),
     ),
     "contractive-autoencoder": Figure(
         lambda: isthmus.ContractiveAutoencoder(144, max_epochs=5, **SEED), "mnist", ("filters", "-n", "64")
