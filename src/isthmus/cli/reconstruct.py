@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..estimators.blocks import row_blocks, told_blocks
 from .data_options import own_units
 from .options import RowsOptions
-from .rows import told_blocks, write_rows
+from .rows import write_rows
 from .terminal import parse, print_result
 
 __all__ = ["ReconstructOptions", "run"]
@@ -28,7 +29,7 @@ def run(arguments: list[str]) -> None:
     """Parse and reconstruct."""
     options = parse(ReconstructOptions, arguments, "reconstruct")
     estimator, X, told = options.load()
-    blocks = told_blocks(X, told)
+    blocks = told_blocks(row_blocks(X), told)
     rebuilt = (own_units(options.run, estimator.reconstruct(block, **beside)) for block, beside in blocks)
     first, names = next(rebuilt)
     write_rows(options.out, chain([first], (rows for rows, _ in rebuilt)), len(X), "feature", names)

@@ -5,28 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from ..estimators.blocks import row_blocks
 from ..files import replacing
 from .main import UsageError
 
-__all__ = ["told_blocks", "write_rows"]
-
-
-def told_blocks(X: Any, told: Mapping[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Rows block by block, and what an estimator's methods take beside each: see `isthmus.evaluation.given`."""
-    start = 0
-    for block in row_blocks(X):
-        stop = start + len(block)
-        yield block, {name: values[start:stop] for name, values in told.items()}
-        start = stop
+__all__ = ["write_rows"]
 
 
 def write_rows(

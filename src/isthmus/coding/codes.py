@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..data.memory import check_fits
-from ..estimators.blocks import block_rows, row_blocks
+from ..estimators.blocks import block_rows, row_blocks, told_blocks
 from ..files import replacing
 from .container import CodesFile, open_codes, write_container
 from .entropy import regrouped
@@ -74,16 +74,9 @@ def write_codes(
         return write_container(file, lambda: code_blocks(estimator, X, told), bits, ranges, estimator.fingerprint())
 
 
-def code_blocks(estimator: Any, X: Any, told: Mapping[str, Any] | None = None) -> Iterator[np.ndarray]:
+def code_blocks(estimator: Any, X: Any, told: Mapping[str, Any]) -> Iterator[np.ndarray]:
     """Codes of rows, those of shards a block at a time; `told` is what `transform` takes beside them."""
-    start = 0
-    for block in row_blocks(X):
-        yield np.asarray(estimator.transform(block, **_of_rows(told or {}, start, len(block))))
-        start += len(block)
-
-
-def _of_rows(told: Mapping[str, Any], start: int, n_rows: int) -> dict[str, Any]:
-    return {name: values[start : start + n_rows] for name, values in told.items()}
+    return (np.asarray(estimator.transform(rows, **beside)) for rows, beside in told_blocks(row_blocks(X), told))
 
 
 def decompress_codes(estimator: Any, source: str | os.PathLike[str] | bytes, **told: Any) -> np.ndarray:
@@ -109,14 +102,10 @@ def decompress_codes(estimator: Any, source: str | os.PathLike[str] | bytes, **t
     return np.concatenate(list(decoded_blocks(estimator, codes.blocks(), told)))
 
 
-def decoded_blocks(
-    estimator: Any, codes: Iterable[np.ndarray], told: Mapping[str, Any] | None = None
-) -> Iterator[np.ndarray]:
+def decoded_blocks(estimator: Any, codes: Iterable[np.ndarray], told: Mapping[str, Any]) -> Iterator[np.ndarray]:
     """Rows decoded from codes, a block at a time; `told` is what `inverse_transform` takes beside them."""
-    start, size = 0, block_rows(np.empty((0, estimator.n_features_in_)))
-    for block in regrouped(codes, repeat(size)):
-        yield estimator.inverse_transform(block, **_of_rows(told or {}, start, len(block)))
-        start += len(block)
+    blocks = regrouped(codes, repeat(block_rows(np.empty((0, estimator.n_features_in_)))))
+    return (estimator.inverse_transform(block, **beside) for block, beside in told_blocks(blocks, told))
 
 
 def check_model(codes: CodesFile, estimator: Any) -> None:

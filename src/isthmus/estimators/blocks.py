@@ -25,6 +25,7 @@ __all__ = [
     "in_blocks",
     "row_blocks",
     "shards_of",
+    "told_blocks",
     "training_data",
 ]
 
@@ -52,6 +53,15 @@ def row_blocks(X: Any) -> Iterator[Any]:
         yield X
     else:
         yield from shards.blocks(block_rows(shards))
+
+
+def told_blocks(blocks: Iterable[Any], told: Mapping[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Each block with what an estimator's methods take beside its rows: see `isthmus.evaluation.given`."""
+    start = 0
+    for block in blocks:
+        stop = start + len(block)
+        yield block, {name: values[start:stop] for name, values in told.items()}
+        start = stop
 
 
 def in_blocks(
