@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..estimators.blocks import row_blocks
 from ..files import write_bytes
 from .main import UsageError
 from .options import RowsOptions
-from .rows import row_blocks
 from .terminal import parse, print_result
 
 __all__ = ["PredictOptions", "run"]
