@@ -1,6 +1,8 @@
 """`isthmus plot` and what `isthmus sample` fits to codes, as a person types them."""
 
 import json
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,3 +101,13 @@ def test_a_fitted_prior_is_kept_where_that_was_asked_for(runs, tmp_path, capsys)
     assert json.loads((run / "config.json").read_text()) == before
     assert main(["sample", str(run), "--out", str(out)]) == 0
     np.testing.assert_array_equal(np.load(out), kept)
+
+
+def test_every_figure_that_a_page_shows_is_known_and_small():
+    path = Path(__file__).parents[1] / "docs" / "figures.py"
+    spec = spec_from_file_location("figures", path)
+    figures = module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    pages = {page.stem for page in (path.parent / "models").glob("*.md")} - {"README"}
+    assert pages <= set(figures.wanted())  # which refuses those that the script does not draw
+    assert all(figure.stat().st_size <= figures.MOST_BYTES for figure in figures.FOLDER.glob("*.png"))

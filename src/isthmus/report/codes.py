@@ -112,6 +112,7 @@ def walk(studio: Studio) -> Section | None:
         text.append(
             "One row for each of the dimensions that vary most, from low to high, while the others stay at their mean."
         )
+    text += [f"{v.name} is told {v.usual_condition} everywhere." for v in studio.views if v.conditional]
     blocks: list[Figures | Strips] = [Figures(tuple(pictures))]
     if components:
         caption = "What one step along each component changes, the first one leftmost: blue adds, orange takes away."

@@ -198,7 +198,10 @@ class ModelView:
         """What a conditional model is told where one condition serves for all: the most frequent class."""
         if self.data.y_train is None or not self.conditional:
             return None
-        values, counts = np.unique(self.data.y_train, return_counts=True)
+        labels = np.asarray(self.data.y_train)
+        if labels.ndim == 2:  # side information: the mean
+            return labels.mean(axis=0)
+        values, counts = np.unique(labels, return_counts=True)
         return values[counts.argmax()]
 
     @property
