@@ -1,0 +1,92 @@
+"""A classifier from the command line: train on the data's labels, evaluate, predict, encode, resume."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import isthmus
+from isthmus.cli.main import main
+from isthmus.data import load_data
+
+SMALL = ["--hidden", "16", "8", "--layer-epochs", "2", "--max-epochs", "3"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained run."""
+    folder = tmp_path_factory.mktemp("classifier") / "run"
+    assert main(["train", "pretrained-classifier", *SMALL, "--layer", "denoising", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_a_run_has_measures_and_a_report_of_a_classifier(run, capsys):
+    measures = json.loads((run / "measures.json").read_text())["measures"]
+    assert set(measures) == {"accuracy", "error", "log_loss"}
+    assert all(measure["standard_error"] > 0 for measure in measures.values())
+    assert (run / "plots" / "confusion-pretrainedclassifier.png").exists()
+    assert (run / "plots" / "training-pretrainedclassifier-layer-2.png").exists()
+    page = (run / "report.html").read_text()
+    assert "to tell 10 classes apart" in page
+    assert "rebuild" not in page
+    assert main(["evaluate", str(run), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)["measures"]
+    assert again == measures
+    data = load_data("digits")
+    assert isthmus.load(run).score(data.x_test, data.y_test) == measures["accuracy"]["value"]
+    assert (run / "layer-2" / "metrics.jsonl").exists()
+
+
+def test_predict_and_encode(run, tmp_path, capsys):
+    model, X = isthmus.load(run), load_data("digits", seed=None).x_train
+    np.save(tmp_path / "rows.npy", X)
+    out = tmp_path / "labels.csv"
+    command = ["predict", str(run), "--data", str(tmp_path / "rows.npy"), "--out"]
+    assert main([*command, str(out), "--probabilities", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"rows": 1797, "classes": 10, "out": str(out)}
+    header, *rows = csv.reader(out.read_text().splitlines())
+    assert header == ["label", *(f"p({i})" for i in range(10))]
+    assert [int(row[0]) for row in rows] == model.predict(X).tolist()
+    np.testing.assert_allclose(np.array(rows, float)[:, 1:], model.predict_proba(X), rtol=1e-5)
+    assert main([*command, str(tmp_path / "labels.npy")]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), model.predict(X))
+    assert main([*command, str(tmp_path / "labels.txt")]) == 2
+    assert "expected --out to end in .csv or .npy" in capsys.readouterr().err
+    assert main(["encode", str(run), "--out", str(tmp_path / "codes.npy")]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), model.transform(X))
+
+
+def test_what_is_refused(run, tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", np.eye(20))
+    base = [
+        "train",
+        "pretrained-classifier",
+        *SMALL,
+        "--data",
+        str(tmp_path / "rows.npy"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(base) == 1
+    assert "Expected labels for PretrainedClassifier to learn" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "config.json").exists()
+    assert main([*base, "--layer", "rbm", "--activation", "relu"]) == 2
+    assert "Expected activation 'sigmoid'" in capsys.readouterr().err
+    assert main(["train", "pca", "--out", str(tmp_path / "pca"), "--no-report"]) == 0
+    assert main(["predict", str(tmp_path / "pca")]) == 1
+    assert "Expected a classifier in" in capsys.readouterr().err
+
+
+def test_layers_by_name_on_the_command_line(tmp_path, capsys):
+    command = ["train", "stacked-autoencoder", "--layer", "rbm", "denoising", "--hidden", "8", "--n-components", "3"]
+    command += ["--layer-epochs", "1", "--max-epochs", "1", "--out", str(tmp_path / "run"), "--no-report"]
+    assert main([*command]) == 0
+    model = isthmus.load(tmp_path / "run")
+    assert model.layer == ("rbm", "denoising")
+    assert [layer["kind"] for layer in model.layers_] == ["RBM", "DenoisingAutoencoder"]
+    assert main(["train", "--resume", "--out", str(tmp_path / "run"), "--no-report"]) == 0
+    assert main(["train", "stacked-autoencoder", "--layer", "sparse", "--resume", "--out", str(tmp_path / "run")]) == 2
+    assert "a resumed run keeps its --layer" in capsys.readouterr().err
