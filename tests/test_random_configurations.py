@@ -19,7 +19,11 @@ import isthmus
 from isthmus.estimators import LatentEstimator
 from isthmus.estimators.linear_gaussian import BaseLinear
 
-KINDS = [kind for kind in LatentEstimator.kinds.values() if kind.__module__.startswith("isthmus.")]
+KINDS = [
+    kind
+    for kind in LatentEstimator.kinds.values()
+    if kind.__module__.startswith("isthmus.") and issubclass(kind, LatentEstimator)  # classifiers want labels
+]
 SECONDS = 60
 """For one configuration, of which most take a fraction of one: what takes longer hangs."""
 
