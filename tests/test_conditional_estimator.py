@@ -241,9 +241,6 @@ def test_other_networks_are_told_as_well(networks):
     assert samples.shape == IMAGES.shape
     assert not np.allclose(model.transform(IMAGES, 0), model.transform(IMAGES, 1), atol=1e-3)
     assert not np.allclose(model.inverse_transform(codes, 0), model.inverse_transform(codes, 1), atol=1e-3)
-    for part in ("encoder", "decoder"):
-        gradients = [p for name, p in model.model_.named_parameters() if name.startswith(part)]
-        assert gradients
     np.testing.assert_allclose(model.transform(IMAGES[7:9], y[7:9]), codes[7:9], atol=1e-5)
 
 
@@ -280,7 +277,7 @@ def test_damaged_classes_are_refused(classes, width, tmp_path):
 
 
 def test_a_report_of_a_conditional_model(tmp_path):
-    data = isthmus.load_data("digits")
+    data = isthmus.load_data((IMAGES, np.arange(100) % 10))
     model = make().fit(data.x_train, data.y_train)
     measures = {"CVAE": evaluate(model, data.x_test, data.y_test)}
     page = write_report(tmp_path, {"CVAE": model}, data, measures).read_text()
