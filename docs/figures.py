@@ -79,7 +79,7 @@ FIGURES = {
         lambda: isthmus.StackedAutoencoder(30, hidden=(500, 250), layer_epochs=2, max_epochs=3, **SEED), "mnist",
         ("network",),
     ),
-    "vae": Figure(vae, "mnist", ("grid",)),
+    "vae": Figure(vae, "mnist", ("grid", "-n", "121")),
     "vae-codes": Figure(vae, "mnist", ("latent",)),
     "vae-network": Figure(vae, "mnist", ("network",)),
 }  # fmt: skip
@@ -122,8 +122,9 @@ def make(names: list[str], folder: Path = FOLDER) -> None:
                 arguments = [str(runs[key]), *figure.plot]
             if main(["plot", *arguments, "--out", str(out)]):
                 raise SystemExit(f"{name} could not be drawn.")
-            if out.stat().st_size > MOST_BYTES:
-                raise SystemExit(f"{out} has {out.stat().st_size:,} bytes, more than {MOST_BYTES:,}; show less in it.")
+    large = [name for name in names if (folder / f"{name}.png").stat().st_size > MOST_BYTES]
+    if large:
+        raise SystemExit(f"Figures of more than {MOST_BYTES:,} bytes, show less in them: {', '.join(large)}.")
 
 
 if __name__ == "__main__":

@@ -120,9 +120,9 @@ def walk(studio: Studio) -> Section | None:
     return Section("A walk through the code", (" ".join(text),), tuple(blocks))
 
 
-def decoded_plane(view: ModelView) -> tuple[np.ndarray, int]:
-    """What is decoded on a grid of normal quantiles of a code of two numbers, row by row, and the grid's side."""
-    side = 9 if view.data.photographs else 13
+def decoded_plane(view: ModelView, n: int | None = None) -> tuple[np.ndarray, int]:
+    """What is decoded on a grid of about n normal quantiles of a code of two numbers, and the grid's side."""
+    side = max(1, round(n**0.5)) if n else 9 if view.data.photographs else 13
     mean, scale = view.code_scale
     steps = np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
     first, second = np.meshgrid(steps, steps[::-1])

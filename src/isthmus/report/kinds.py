@@ -185,7 +185,7 @@ def _latent(view: ModelView, theme: Theme, wish: Wish) -> Figure:
 
 def _grid(view: ModelView, theme: Theme, wish: Wish) -> np.ndarray:
     if view.n_components == 2:
-        drawn, side = decoded_plane(view)
+        drawn, side = decoded_plane(view, wish.n)
         return grid(view.data.tiles(drawn, theme, 56), side, theme, gap=2)
     drawn, dimensions = traversals(view)
     return grid(view.data.tiles(drawn, theme, 72), len(drawn) // len(dimensions), theme, gap=4)
