@@ -127,6 +127,11 @@ def isthmus_likelihoods() -> list[str]:
     return [name for name in get_args(Likelihood) if name != "auto"]
 
 
+def labels(n: int) -> np.ndarray:
+    """What a conditional model is told of n rows."""
+    return np.array([f"class {i % 3}" for i in range(n)])
+
+
 @dataclasses.dataclass
 class Configuration:
     """What was drawn; printed where it fails."""
@@ -147,7 +152,8 @@ class Configuration:
         n_features, n_components = int(np.prod(size[1:])), int(one_of(draw, (1, 2, 3, 8)))
         own = {field.name for field in dataclasses.fields(kind)}
         parameters = {name: make(draw) for name, make in PARAMETERS.items() if draw.rand() < 0.5 and name in own}
-        for side, width in (("encoder", n_features), ("decoder", n_components)):
+        told = min(size[0], 3) if kind.conditional else 0
+        for side, width in (("encoder", n_features), ("decoder", n_components + told)):
             if side in own and draw.rand() < 0.2:
                 parameters[side] = network(draw, width)
         if issubclass(kind, BaseLinear) and draw.rand() < 0.9:  # which have no more than rows and features
@@ -171,6 +177,10 @@ class Configuration:
             more["sample_weight"] = weight
         if self.validation:
             more["validation"] = X[: 1 + len(X) // 2]
+        if self.kind.conditional:
+            more["y"] = labels(len(X))
+            if self.validation:
+                more["validation"] = more["validation"], labels(len(more["validation"]))
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             model = self.kind(**self.parameters)
@@ -240,21 +250,22 @@ def outcome(seed: int, folder: Any) -> str:
 def check(model: Any, X: np.ndarray, folder: Any) -> None:
     """Everything that a fitted model gives is finite and of the right shape, also after a file."""
     n, n_components = len(X), model.n_components
+    told, one = ({"conditions": labels(n)}, {"conditions": "class 0"}) if model.conditional else ({}, {})
     for record in getattr(model, "history_", []):
         assert None not in record.values(), record
-    codes = model.transform(X)
+    codes = model.transform(X, **told)
     finite(codes, n, n_components)
-    finite(model.reconstruct(X), *X.shape)
-    finite(model.inverse_transform(codes), *X.shape)
+    finite(model.reconstruct(X, **told), *X.shape)
+    finite(model.inverse_transform(codes, **told), *X.shape)
     if getattr(getattr(model, "model_", model), "prior", model) is not None:
-        finite(model.sample(3, random_state=0), 3, *X.shape[1:])
+        finite(model.sample(3, random_state=0, **one), 3, *X.shape[1:])
     try:
-        finite(model.score_samples(X), n)
+        finite(model.score_samples(X, **told), n)
     except ValueError as error:
         refused(error)
     own = {side: model.get_params()[side] for side in ("encoder", "decoder") if side in model.get_params()}
     again = isthmus.load(model.save(folder), **{side: module for side, module in own.items() if module is not None})
-    np.testing.assert_array_equal(again.transform(X), codes)
+    np.testing.assert_array_equal(again.transform(X, **told), codes)
 
 
 @pytest.mark.filterwarnings("ignore:Expected EM to gain less")  # within so few steps, of data so odd
