@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -279,7 +280,7 @@ def test_random_configurations_train_or_are_refused_in_words(first, tmp_path):
 def test_the_same_seed_draws_the_same_configuration():
     for seed in range(20):
         one, other = Configuration.drawn(seed), Configuration.drawn(seed)
-        assert repr(one) == repr(other)
+        assert re.sub(" at 0x[0-9A-F]+", "", repr(one)) == re.sub(" at 0x[0-9A-F]+", "", repr(other))
 
 
 @pytest.mark.parametrize(("n", "size"), [(1, 64), (9, 8), (5, 1)])
