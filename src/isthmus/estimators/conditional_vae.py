@@ -49,7 +49,7 @@ class ConditionalVAE(VAE):
         Kingma, Rezende, Mohamed, Welling (2014). Semi-supervised learning with deep generative models. NeurIPS, eq. 6
             (M2, here with every row labelled).
         Sohn, Lee, Yan (2015). Learning structured output representation using deep conditional generative models.
-            NeurIPS, eq. 4 (with a prior that does not depend on y).
+            NeurIPS (CVAE; here with a prior that does not depend on y).
 
     Example:
         >>> from sklearn.datasets import load_digits
