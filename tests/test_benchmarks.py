@@ -52,6 +52,7 @@ def check_fields(parts: dict) -> None:
         pytest.param("bench_likelihood", ["test_set"], marks=pytest.mark.slow),
         pytest.param("bench_scoring", ["rows_per_second", "memory"], marks=pytest.mark.slow),
         pytest.param("bench_costs", ["rows", "widths", "latent", "processes"], marks=pytest.mark.slow),
+        pytest.param("bench_contractive", ["closed_form", "estimated", "precision"], marks=pytest.mark.slow),
         pytest.param("bench_startup", ["waiting"], marks=pytest.mark.slow),
     ],
 )
