@@ -84,7 +84,7 @@ FIGURES = {
         ("network",),
     ),
     "vae": Figure(vae, "mnist", ("grid", "-n", "121")),
-    "vae-codes": Figure(vae, "mnist", ("latent",)),
+    "vae-codes": Figure(vae, "mnist", ("latent", "-n", "2000")),
     "vae-network": Figure(vae, "mnist", ("network",)),
 }  # fmt: skip
 """By the name of the file; a page's own is called as the page."""

@@ -52,11 +52,12 @@ def codes(studio: Studio) -> Section:
     return Section("Where the examples lie", (" ".join(text),), (Figures(tuple(pictures)),))
 
 
-def latent_plane(view: ModelView, theme: Theme, colour: str | None = None) -> Figure:
-    """Codes as points, coloured by label; the first two principal components of codes of more dimensions."""
+def latent_plane(view: ModelView, theme: Theme, colour: str | None = None, n: int | None = None) -> Figure:
+    """The first n codes as points, coloured by label; principal components of codes of more than two dimensions."""
     points, names = _plane(view)
+    labels = None if view.data.y is None else view.data.y[:n]
     prior = view.kind != "linear" and view.n_components == 2
-    return plots.latent_scatter(points, view.data.y, theme, axis_names=names, prior=prior, colour=colour)
+    return plots.latent_scatter(points[:n], labels, theme, axis_names=names, prior=prior, colour=colour)
 
 
 def _plane(view: ModelView) -> tuple[np.ndarray, tuple[str, str]]:

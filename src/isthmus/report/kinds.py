@@ -180,7 +180,7 @@ def _penalty(view: ModelView, theme: Theme, wish: Wish) -> Figure:
 
 
 def _latent(view: ModelView, theme: Theme, wish: Wish) -> Figure:
-    return latent_plane(view, theme)
+    return latent_plane(view, theme, n=wish.n)
 
 
 def _grid(view: ModelView, theme: Theme, wish: Wish) -> np.ndarray:

@@ -34,7 +34,7 @@ def network_diagram(network: Network, theme: Theme = LIGHT) -> Figure:
     """
     stations = _stations(network)
     sampled = network.kind == "sampled" and network.encoder is not None
-    width = max((len(stations) - 1) * SPACE + 1.7, 6.9 if sampled else 3.9)
+    width = max((len(stations) - 1) * SPACE + 2.3, 6.9 if sampled else 3.9)
     lower = PATHS if sampled else 0.0
     height = TOP + lower + (0.42 if network.n_conditions else 0.0)
     figure = new_figure(width, height, theme)
