@@ -219,6 +219,32 @@ def test_pca_and_probabilistic_pca_have_one_density_and_one_decoder():
     )
 
 
+@pytest.mark.parametrize("n_components", [1, 4, 6])
+def test_the_closed_form_knows_its_likelihood(n_components):
+    """Also where nothing is left for the noise but the density is finite: as many components as features."""
+    model = ProbabilisticPCA(n_components).fit(real_table())
+    assert model.log_likelihoods_ == [pytest.approx(model.score(real_table()), rel=1e-9)]
+
+
+@pytest.mark.parametrize("n", [400, 40])  # more and fewer rows than features
+@pytest.mark.parametrize("scale", [1e-4, 1e-5, 3e-6, 1e-6, 1e-7, 0.0])
+def test_noise_that_rounding_hides_is_none_and_never_too_little(n, scale):
+    """A density that is too high by a hundred nats, as few of the variances left out survive, would go unnoticed."""
+    generator = np.random.RandomState(0)
+    rows = generator.randn(n, 3) @ generator.randn(3, 50) + scale * generator.randn(n, 50)
+    variances = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False) ** 2 / n
+    noise = variances[3:].sum() / 47
+    constant = 50 * (np.log(2 * np.pi) + 1) + np.log(variances[:3]).sum()
+    known = -0.5 * (constant + 47 * np.log(noise)) if scale else np.inf
+    for model in (ProbabilisticPCA(3), PCA(3)):
+        model.fit(rows)
+        if scale < (2e-6 if n > 50 else 1e-6):
+            with pytest.raises(ValueError, match="and so an infinite density"):
+                model.score(rows)
+        else:
+            assert model.score(rows) == pytest.approx(known, abs=0.02)
+
+
 # --- data of other kinds ----------------------------------------------------------------------------
 
 

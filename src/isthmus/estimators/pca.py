@@ -47,14 +47,13 @@ class PCA(BaseLinear):
     def _learn(self, covariance: Covariance, total: float) -> None:
         if not total > 1:
             raise ValueError(f"Expected weights that count more than one row, got a sum of {total:g}.")
-        n_components, n_features = int(self.n_components), covariance.n_features
-        values, axes = covariance.principal()
-        values = values.numpy() * (total / (total - 1))
-        self.components_ = axes[:n_components].contiguous().numpy()
-        self.explained_variance_ = values[:n_components].copy()
+        variances, axes, left_out = covariance.principal(int(self.n_components))
+        unbiased = total / (total - 1)
+        self.components_ = axes.contiguous().numpy()
+        self.explained_variance_ = variances.numpy() * unbiased
         # Over all F - k directions left out, zeros included: scikit-learn counts min(n, F) - k, and so has another
         # density where there are fewer rows than features.
-        self.noise_variance_ = float(values[n_components:].sum()) / max(1, n_features - n_components)
+        self.noise_variance_ = left_out * unbiased
 
     def _density(self) -> LinearGaussian:
         return LinearGaussian(

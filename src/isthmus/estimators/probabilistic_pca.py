@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from ..linear import Covariance, LinearFit, em_step, probabilistic_pca, probabilistic_pca_by_em
+from ..linear import Covariance, probabilistic_pca, probabilistic_pca_by_em
 from .linear_gaussian import BaseLatentGaussian
 
 __all__ = ["ProbabilisticPCA"]
@@ -31,7 +31,8 @@ class ProbabilisticPCA(BaseLatentGaussian):
         mean_: of the features, (F,), in data units (pixels in [0, 1]).
         components_: W, what each number of a code adds to a row, (n_components, F): orthogonal rows, largest first.
         noise_variance_: sigma^2, the mean of the variances along the axes left out; 0 where none is.
-        log_likelihoods_: mean log-likelihood of a row after each step of EM, in nats: it never falls.
+        log_likelihoods_: mean log-likelihood of a row after each step of EM, in nats: it never falls, but by rounding
+            where next to no noise is left. In closed form it is one number, and none where the density is infinite.
         n_iter_: steps of EM; 1 in closed form.
 
     References:
@@ -59,8 +60,6 @@ class ProbabilisticPCA(BaseLatentGaussian):
                 covariance, n_components, tolerance=self.tolerance, max_iter=int(self.max_iter)
             )
         else:
-            factors = probabilistic_pca(covariance, n_components)
-            known = [em_step(covariance, factors)[1]] if factors.noise[0] > 0 else []
-            found = LinearFit(*factors, known, n_steps=1, converged=True)
+            found = probabilistic_pca(covariance, n_components)
         self.noise_variance_ = float(found.noise[0])
         self._take_fit(found)

@@ -55,11 +55,11 @@ class Covariance:
             return Covariance(root=self._held / unit)
         return Covariance(matrix=self.matrix / unit / unit[:, None])
 
-    def principal(self) -> tuple[Tensor, Tensor]:
-        """Variances along the principal axes, largest first, (r,), and the axes, orthonormal rows (r, F).
+    def principal(self, n_components: int) -> tuple[Tensor, Tensor, float]:
+        """Variances along the first D principal axes, largest first, (D,), and the axes, orthonormal rows (D, F).
 
-        r is F, or the rows of the root. What rounding alone may have left is 0. The largest number of an axis is
-        positive, as in scikit-learn.
+        And the mean variance along the F - D axes left out, zeros among them. What rounding alone may have left is 0.
+        The largest number of an axis is positive, as in scikit-learn.
         """
         if self.matrix is None:
             singular, axes = torch.linalg.svd(self._held, full_matrices=False)[1:]
@@ -69,8 +69,11 @@ class Covariance:
             ascending, vectors = torch.linalg.eigh(self.matrix)
             values, axes = ascending.flip(0), vectors.T.flip(0)
             accuracy = 4 * self.n_features * torch.finfo(torch.float64).eps
-        values = torch.where(values > accuracy * values[0], values, 0.0)
-        return values, with_positive_signs(axes)
+        rounding = accuracy * float(values[0])
+        # The mean as it is, as rounding errors cancel out in it, and to leave out the small ones would make it smaller.
+        left_out = float(values[n_components:].sum()) / max(1, self.n_features - n_components)
+        kept = torch.where(values > rounding, values, 0.0)[:n_components]
+        return kept, with_positive_signs(axes[:n_components]), left_out if left_out > rounding else 0.0
 
 
 def with_positive_signs(rows: Tensor) -> Tensor:

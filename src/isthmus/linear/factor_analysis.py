@@ -47,10 +47,10 @@ def factor_analysis(
             torch.zeros(n_components, len(unit), dtype=torch.float64), 0 * unit, [], n_steps=1, converged=True
         )
     correlation = covariance.divided(unit)
-    values, axes = correlation.principal()
+    values, axes, _ = correlation.principal(n_components)
     # Where half of each variance is noise, these loadings are the best, but that none may be 0, where EM would stay.
-    values = values[:n_components].clamp_min(1e-3)
-    start = torch.maximum(values - 0.5, 0.1 * values).sqrt()[:, None] * axes[:n_components]
+    values = values.clamp_min(1e-3)
+    start = torch.maximum(values - 0.5, 0.1 * values).sqrt()[:, None] * axes
     found = expectation_maximisation(
         correlation,
         Factors(start, torch.full_like(unit, 0.5)),

@@ -8,23 +8,26 @@ import torch
 
 from .covariance import Covariance
 from .em import Factors, LinearFit, expectation_maximisation
+from .gaussian import LinearGaussian
 
 __all__ = ["probabilistic_pca", "probabilistic_pca_by_em"]
 
 
-def probabilistic_pca(covariance: Covariance, n_components: int) -> Factors:
+def probabilistic_pca(covariance: Covariance, n_components: int) -> LinearFit:
     r"""The most likely :math:`N(0, W^T W + \sigma^2 I)`.
 
     .. math:: \sigma^2 = \frac{1}{F - D} \sum_{i > D} \lambda_i, \qquad W_i = \sqrt{\lambda_i - \sigma^2}\, u_i
 
-    of the principal axes u of the data and the variances lambda along them.
+    of the principal axes u of the data and the variances lambda along them. A row's mean log-likelihood then is
+    :math:`-\frac{1}{2} (F \log 2\pi + F + \sum_{i \le D} \log \lambda_i + (F - D) \log \sigma^2)`.
 
     Args:
         covariance: of the centred data.
         n_components: D, at most the rows or features.
 
     Returns:
-        W, (D, F), largest first, and sigma^2 for each feature, (F,); 0 where nothing is left out.
+        W, (D, F), largest first, and sigma^2 for each feature, (F,); 0 where nothing is left out. One log-likelihood,
+        or none where the density is infinite.
 
     References:
         Tipping, Bishop (1999). Probabilistic principal component analysis. JRSS B 61, eqs. 7 and 8.
@@ -34,12 +37,15 @@ def probabilistic_pca(covariance: Covariance, n_components: int) -> Factors:
         >>> probabilistic_pca(data, 1)[0]
         tensor([[2., 0., 0.]], dtype=torch.float64)
     """
-    values, axes = covariance.principal()
-    n_features = covariance.n_features
-    # Over all F - D directions left out, those in which the data do not vary among them.
-    noise = float(values[n_components:].sum()) / max(1, n_features - n_components)
-    kept = (values[:n_components] - noise).clamp_min(0).sqrt()
-    return Factors(kept[:, None] * axes[:n_components], torch.full((n_features,), noise, dtype=torch.float64))
+    variances, axes, noise = covariance.principal(n_components)
+    n_features, likelihood = covariance.n_features, []
+    if LinearGaussian(axes, variances, noise).has_density:
+        n_outside = n_features - n_components
+        log_determinant = float(variances.log().sum()) + (n_outside * math.log(noise) if n_outside else 0.0)
+        likelihood = [-0.5 * (n_features * (math.log(2 * math.pi) + 1) + log_determinant)]
+    loadings = (variances - noise).clamp_min(0).sqrt()[:, None] * axes
+    noises = torch.full((n_features,), noise, dtype=torch.float64)
+    return LinearFit(loadings, noises, likelihood, n_steps=1, converged=True)
 
 
 def probabilistic_pca_by_em(
