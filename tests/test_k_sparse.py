@@ -31,6 +31,13 @@ def test_the_mask_holds_k_where_all_are_equal():
     assert (top_k_mask(torch.zeros(3, 8), 5).sum(-1) == 5).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_the_mask_is_of_any_precision(dtype):
+    scores = torch.randn(5, 9, generator=torch.Generator().manual_seed(0)).to(dtype)
+    kept = scores.masked_fill(~top_k_mask(scores, 3), -np.inf).sort(descending=True).values[:, :3]
+    assert torch.equal(kept, scores.sort(descending=True).values[:, :3])
+
+
 @pytest.mark.parametrize(("alpha", "kept"), [(1.0, 5), (2.5, 12), (100.0, 32)])
 def test_codes_have_alpha_k_numbers(alpha, kept):
     model = KSparseAutoencoder(32, k=5, alpha=alpha, **QUICK).fit(DIGITS)
@@ -141,6 +148,14 @@ def test_a_resumed_run_goes_on_with_k_and_the_advantages(tmp_path):
     for name, tensor in whole.state_dict().items():
         assert torch.equal(parts.state_dict()[name], tensor), name
     assert int(whole.encoder.head.steps) == 12
+
+
+def test_a_run_does_not_go_on_with_another_k(tmp_path):
+    KSparseAutoencoder(16, k=4, **QUICK).fit(DIGITS, folder=tmp_path)
+    with pytest.raises(ValueError, match="resume"):
+        KSparseAutoencoder(16, k=5, **QUICK | {"max_epochs": 4}).fit(DIGITS, folder=tmp_path, resume=True)
+    again = KSparseAutoencoder(16, k=4, **QUICK | {"max_epochs": 4}).fit(DIGITS, folder=tmp_path, resume=True)
+    assert again.n_iter_ == 4
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # inside torch itself
