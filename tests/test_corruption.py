@@ -36,6 +36,7 @@ KINDS = {
     "gaussian": GaussianNoise(0.2),
     "uniform": UniformNoise(0.5),
     "rescaled": Rescaled(Masking(0.3), torch.linspace(0.2, 0.9, F), 0.5),
+    "rescaled noise": Rescaled(GaussianNoise(0.2), torch.linspace(0.2, 0.9, F), 0.5),
 }
 RANGES = {
     "masking": Masking((0.1, 0.5)),

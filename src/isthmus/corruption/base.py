@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,8 +25,10 @@ class Corruption:
     zero rows come out as they are, to the bit.
     """
 
-    everywhere: ClassVar[bool] = False
-    """Whether every feature is corrupted, so that no clean ones are left to tell from the corrupted ones."""
+    @property
+    def everywhere(self) -> bool:
+        """Whether every feature is corrupted, so that no clean ones are left to tell from the corrupted ones."""
+        return False
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where: features drawn for it are True, whether or not their value changed."""
@@ -59,6 +60,11 @@ class Rescaled(Corruption):
     corruption: Corruption
     shift: Tensor | float
     scale: float
+
+    @property
+    def everywhere(self) -> bool:
+        """As the corruption on its own scale."""
+        return self.corruption.everywhere
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where."""

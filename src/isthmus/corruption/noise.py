@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,10 +35,14 @@ class GaussianNoise(Corruption):
     """
 
     scale: Strength = 0.1
-    everywhere: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_strength("scale", self.scale)
+
+    @property
+    def everywhere(self) -> bool:
+        """Noise leaves no feature clean."""
+        return True
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where: everywhere."""
@@ -71,12 +74,16 @@ class UniformNoise(Corruption):
     scale: Strength = 0.5
     low: float = 0.0
     high: float = 1.0
-    everywhere: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_strength("scale", self.scale)
         if not self.low <= self.high:
             raise ValueError(f"Expected a low end below the high one, got {self.low} and {self.high}.")
+
+    @property
+    def everywhere(self) -> bool:
+        """Noise leaves no feature clean."""
+        return True
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Corrupt rows (B, F); and where: everywhere."""
