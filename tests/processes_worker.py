@@ -18,7 +18,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from cases import C, autoencoder, binary, conditional_vae, image_vae, vae
-from isthmus import VAE, ConditionalVAE, evaluate, load
+from isthmus import VAE, ConditionalVAE, PretrainedClassifier, evaluate, load
 from isthmus.boltzmann import RestrictedBoltzmannMachine
 from isthmus.corruption import Blocks, FixedMasking, GaussianNoise, Masking, SaltAndPepper, UniformNoise
 from isthmus.files import write_tensors
@@ -104,6 +104,9 @@ def equal(folder: Path) -> None:
             given_labels.fit(digits, labels).score_samples(digits, 0, labels)
         )
         tensors["scores"] = torch.from_numpy(load(folder / f"model-{n_processes()}").score_samples(digits))
+        labels = torch.arange(700) % 3
+        classifier = PretrainedClassifier((16, 8), layer_epochs=1, max_epochs=1, random_state=0)
+        tensors["probabilities"] = torch.from_numpy(classifier.fit(digits, labels).predict_proba(digits))
         tensors["importance"] = torch.from_numpy(estimator.score_samples(digits[:300], n_importance_samples=20))
         measures = evaluate(estimator, digits).to_dict()
         agreed(measures, "measures")
