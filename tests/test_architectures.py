@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 
 from estimator_cases import pixel_images, real_table
-from isthmus import VAE, Autoencoder, load
+from isthmus import VAE, Autoencoder, KSparseAutoencoder, load
 from isthmus.nets import ConvEncoder, ResNetDecoder
 from isthmus.training import Settings, fit
 
@@ -35,6 +35,14 @@ def test_convolutions_by_name(kind, architecture, images, tmp_path):
 def test_default_widths_suit_the_architecture(images):
     assert Autoencoder(2, **QUICK).fit(images).model_.encoder.net.n_features == 512
     assert Autoencoder(2, architecture="conv", **QUICK).fit(images).model_.encoder.net.n_features == 64 * 2 * 2
+
+
+@pytest.mark.parametrize("kind", [Autoencoder, KSparseAutoencoder])
+def test_convolutions_want_channels(kind, images):
+    """Models of one layer have none unless they are told."""
+    more = {"hidden": ()} if kind is Autoencoder else {"k": 2}
+    with pytest.raises(ValueError, match=r"Expected channels in hidden, .*, got \(\); use hidden=\(32, 64\)"):
+        kind(8, architecture="conv", **more, **QUICK).fit(images)
 
 
 def test_convolutions_want_images():

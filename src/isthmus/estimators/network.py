@@ -182,6 +182,12 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
         super()._check_parameters()
         if any(width < 1 for width in self.hidden or ()):
             raise ValueError(f"Expected widths >= 1 in hidden, got {self.hidden}.")
+        made_here = self.encoder is None or self.decoder is None
+        if self.architecture != "mlp" and made_here and not hidden_widths(self):
+            raise ValueError(
+                f"Expected channels in hidden, one number for each halving of an image, for architecture="
+                f"{self.architecture!r}, got (); use hidden=(32, 64), or architecture='mlp'."
+            )
 
     def _check_size(self) -> None:
         """Find out before a model is made whether its weights fit in memory; own networks are there already."""
