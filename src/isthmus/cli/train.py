@@ -55,8 +55,10 @@ def run(arguments: list[str]) -> None:
     if not arguments:
         raise UsageError(f"expected a model, got none; there are {', '.join(models())}")
     if arguments[0] in ("-h", "--help"):
-        lines = "\n".join(f"  {name:<12} {(kind.__doc__ or '').splitlines()[0]}" for name, kind in models().items())
-        print(USAGE.format(models=lines), end="")
+        found = sorted(models().items())
+        width = max(len(name) for name, _ in found)
+        lines = [f"  {name:<{width}}  {(kind.__doc__ or '').splitlines()[0]}" for name, kind in found]
+        print(USAGE.format(models="\n".join(lines)), end="")
         return
     if arguments[0].startswith("-"):
         if "--resume" not in arguments:

@@ -21,12 +21,12 @@ __all__ = ["KSparseAutoencoder"]
 
 @dataclass(eq=False, repr=False)
 class KSparseAutoencoder(Autoencoder):
-    r"""Autoencoder whose code has exactly k numbers that are not zero, :math:`z = h \odot [h \in \mathrm{top}_k(h)]`.
+    r"""Autoencoder that keeps the k largest activations of each row.
 
-    Minimises :math:`-\log p(x \mid z)`, in nats summed over features. Use it for sparse features whose sparsity is
-    chosen and not the outcome of a weight; a small k gives parts that are almost whole examples, a large one strokes.
-    While training, k falls from all units to its value, and units that no example keeps are revived (see
-    `isthmus.heads.TopKHead`).
+    The code is :math:`z = h \odot [h \in \mathrm{top}_k(h)]`. Minimises :math:`-\log p(x \mid z)`, in nats summed over
+    features. Use it for sparse features whose sparsity is chosen and not the outcome of a weight; a small k gives parts
+    that are almost whole examples, a large one strokes. While training, k falls from all units to its value, and units
+    that no example keeps are revived (see `isthmus.heads.TopKHead`).
 
     Args:
         n_components: units of the code.
@@ -88,8 +88,11 @@ class KSparseAutoencoder(Autoencoder):
     def dead_units_(self) -> np.ndarray:
         """Units that hardly any training example kept in the last steps, as numbers."""
         check_is_fitted(self)
-        head: Any = self.model_.encoder.head  # type: ignore[union-attr]
-        return np.flatnonzero(head.dead.cpu().numpy())
+        return np.flatnonzero(self._head.dead.cpu().numpy())
+
+    @property
+    def _head(self) -> Any:
+        return self.model_.encoder.head  # type: ignore[union-attr]
 
     def unit_use(self, X: Any) -> np.ndarray:
         """Share of rows in which each unit is kept: 0 for those that these rows never use.
@@ -108,7 +111,8 @@ class KSparseAutoencoder(Autoencoder):
         return used.mean(axis=0)
 
     def _facts(self) -> dict[str, str]:
-        return super()._facts() | {"active units a row": str(self.k), "dead units": str(len(self.dead_units_))}
+        active = self._head.k_test
+        return super()._facts() | {"active units a row": str(active), "dead units": str(len(self.dead_units_))}
 
 
 def _count_dead(trace: Trace, model: Any) -> Loss:

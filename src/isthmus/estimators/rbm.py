@@ -28,7 +28,9 @@ BURN_IN = 1000
 
 @dataclass(eq=False, repr=False)
 class RBM(BaseAutoencoder):
-    r"""Restricted Boltzmann machine: :math:`p(v, h) = \exp(-E(v, h)) / Z` with :math:`E = -b^T v - c^T h - h^T W v`.
+    r"""Restricted Boltzmann machine: visible and hidden units that excite each other by an energy.
+
+    :math:`p(v, h) = \exp(-E(v, h)) / Z` with :math:`E = -b^T v - c^T h - h^T W v`.
 
     Visible units v are the data, hidden units h the code: E[h|v] = sigmoid(W v + c). Real data have Gaussian visible
     units of variance 1 in the model's units. Trained by contrastive divergence or with persistent chains, by Adam (the
