@@ -126,6 +126,12 @@ def test_dead_units_are_reported():
     assert model._facts()["dead units"] == "2"
 
 
+def test_facts_are_of_the_model_that_was_trained():
+    model = KSparseAutoencoder(32, k=4, alpha=2.0, **QUICK).fit(DIGITS).set_params(k=9)
+    assert model._facts()["active units a row"] == "8"
+    assert set((model.transform(DIGITS) != 0).sum(axis=1)) == {8}
+
+
 def test_files_keep_what_the_head_has_learned(tmp_path):
     model = KSparseAutoencoder(32, k=3, **QUICK).fit(DIGITS)
     model.model_.encoder.head.advantage[5] = 100.0
