@@ -81,7 +81,7 @@ FIGURES = {
     "sparsity": Figure(lambda: isthmus.SparseAutoencoder(144, max_epochs=10, **SEED), "mnist", ("sparsity",)),
     "stacked-autoencoder": Figure(
         lambda: isthmus.StackedAutoencoder(30, hidden=(500, 250), layer_epochs=2, max_epochs=3, **SEED), "mnist",
-        ("network",),
+        ("reconstructions",),
     ),
     "vae": Figure(vae, "mnist", ("grid", "-n", "121")),
     "vae-codes": Figure(vae, "mnist", ("latent", "-n", "2000")),
