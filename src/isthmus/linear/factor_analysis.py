@@ -18,7 +18,6 @@ def factor_analysis(
     noise_floor: float = 1e-6,
     tolerance: float = 1e-8,
     max_iter: int = 1000,
-    accelerate: bool = True,
 ) -> LinearFit:
     r"""The most likely :math:`N(0, W^T W + diag(\Psi))`, by EM.
 
@@ -29,7 +28,7 @@ def factor_analysis(
         n_components: D, at most the rows or features.
         noise_floor: smallest variance of a feature's noise, as a part of its variance; of a feature that does not vary,
             as a part of the mean variance. The likelihood of some data has its maximum where one of them is 0.
-        tolerance, max_iter, accelerate: see `expectation_maximisation`.
+        tolerance, max_iter: see `expectation_maximisation`.
 
     References:
         Rubin, Thayer (1982). EM algorithms for ML factor analysis. Psychometrika 47.
@@ -57,6 +56,5 @@ def factor_analysis(
         floor=noise_floor,
         tolerance=tolerance,
         max_iter=max_iter,
-        accelerate=accelerate,
     )
     return in_units(found, unit)
