@@ -55,10 +55,6 @@ FIGURES = {
         lambda: isthmus.Autoencoder(32, hidden=(512, 256), likelihood="fixed_gaussian", max_epochs=20, **SEED),
         "mnist", ("compression",),
     ),
-    "compression": Figure(
-        lambda: isthmus.Autoencoder(32, hidden=(512, 256), likelihood="fixed_gaussian", max_epochs=20, **SEED),
-        "mnist", ("compression",),
-    ),
     "conditional-vae": Figure(
         lambda: isthmus.ConditionalVAE(4, hidden=(256,), max_epochs=8, learning_rate=3e-3, **SEED), "mnist",
         ("samples",),
