@@ -121,6 +121,8 @@ def test_tied_weights_want_one_parameter_a_feature(images):
         Autoencoder(2, tied=True, likelihood="discretised_logistic", **QUICK).fit(images)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # inside torch itself
+@pytest.mark.filterwarnings("ignore:`torch._prims_common:FutureWarning")
 def test_a_compiled_step_trains_tied_weights_as_an_eager_one():
     from cases import F, FixedGaussianHead, real
     from isthmus.heads import PointHead
