@@ -90,3 +90,12 @@ def test_layers_by_name_on_the_command_line(tmp_path, capsys):
     assert main(["train", "--resume", "--out", str(tmp_path / "run"), "--no-report"]) == 0
     assert main(["train", "stacked-autoencoder", "--layer", "sparse", "--resume", "--out", str(tmp_path / "run")]) == 2
     assert "a resumed run keeps its --layer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["sample"], ["reconstruct"], ["encode", "--bits", "8"]])
+def test_a_classifier_makes_no_rows(command, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name, *options = command
+    assert main([name, str(run), *options]) == 1
+    assert "Expected a model that makes rows of codes in" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

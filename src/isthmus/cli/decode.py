@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> None:
     options = parse(DecodeOptions, arguments, "decode")
     if options.out.exists() and options.codes.exists() and options.out.samefile(options.codes):
         raise UsageError(f"--out {options.out} is the file that the codes are read from; use another")
-    estimator, told = load_run(options.run), {}
+    estimator, told = load_run(options.run, decodes=True), {}
     if estimator.conditional:
         estimator, _, told = options.load()
     n_rows, codes = _codes(options.codes, estimator)

@@ -10,7 +10,7 @@ from typing import Literal
 from ..coding.codes import code_blocks, write_codes
 from ..coding.quantiser import MOST_BITS
 from .main import UsageError
-from .options import RowsOptions
+from .options import RowsOptions, load_run
 from .rows import write_rows
 from .terminal import parse, print_result
 
@@ -40,6 +40,8 @@ def run(arguments: list[str]) -> None:
         fix = "--bits 8, or so, for .isth" if bits is None else "--out to end in .isth with --bits"
         raise UsageError(f"expected {fix}, got {str(out)!r}")
     options.out = out
+    if bits is not None:
+        load_run(options.run, decodes=True)  # else nothing could make rows of the file again
     estimator, X, told = options.load()
     if bits is None:
         n_rows, n_components = write_rows(out, code_blocks(estimator, X, told), len(X), "code")

@@ -7,7 +7,7 @@ import re
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -91,6 +91,8 @@ def _plain(hint: Any) -> Any:
 class RowsOptions(RunDataOptions):
     """What commands that write one row for each row of some data have in common."""
 
+    decodes: ClassVar[bool] = False
+    """Whether the model has to make rows of codes."""
     run: tyro.conf.Positional[Path]
     """Run folder that `isthmus train` wrote."""
     part: Literal["all", "train", "validation", "test"] = "all"
@@ -100,7 +102,7 @@ class RowsOptions(RunDataOptions):
 
     def load(self) -> tuple[LatentEstimator, Any, dict[str, Any]]:
         """The run's model, the rows that were asked for, and what its methods take beside them."""
-        estimator = load_run(self.run)
+        estimator = load_run(self.run, decodes=self.decodes)
         out = getattr(self, "out", None)
         if out is not None and self.data is not None and Path(self.data).is_file() and out.exists():
             if out.samefile(self.data):
@@ -111,8 +113,8 @@ class RowsOptions(RunDataOptions):
         return estimator, X, given(estimator, y, NO_LABELS)
 
 
-def load_run(run: Path) -> LatentEstimator:
-    """The trained model of a run folder.
+def load_run(run: Path, *, decodes: bool = False) -> LatentEstimator:
+    """The trained model of a run folder; one that makes rows of codes, where that is asked for.
 
     Raises:
         ValueError: there is none; says what to do.
@@ -128,4 +130,10 @@ def load_run(run: Path) -> LatentEstimator:
         raise ValueError(f"Expected a run in {run}, got a folder without one{hint}.")
     if not run.exists():
         raise ValueError(f"Expected a run in {run}, got no such folder; isthmus train writes one.")
-    return load(run)
+    estimator = load(run)
+    if decodes and not hasattr(estimator, "inverse_transform"):
+        raise ValueError(
+            f"Expected a model that makes rows of codes in {run}, got {type(estimator).__name__}, which makes none; "
+            "use isthmus encode, evaluate or predict."
+        )
+    return estimator

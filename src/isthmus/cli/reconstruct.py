@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ __all__ = ["ReconstructOptions", "run"]
 class ReconstructOptions(RowsOptions):
     """Encode data, decode them again, write the result in the units and the order of the data."""
 
+    decodes: ClassVar[bool] = True
     out: Path = Path("reconstructions.npy")
     """File to write: .npy, .npz or .csv."""
 

@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> None:
         raise UsageError(f"expected --n of at least 1, got {options.n}")
     if options.prior == "none" and options.keep:
         raise UsageError("expected --keep with --prior gaussian or mixture, which it keeps")
-    estimator: Any = load_run(options.run)
+    estimator: Any = load_run(options.run, decodes=True)
     has_own = not isinstance(estimator, Autoencoder) or hasattr(estimator, "prior_")
     if options.prior != "none":
         _fit_prior(estimator, options)
