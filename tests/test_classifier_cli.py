@@ -7,10 +7,13 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 
 import isthmus
 from isthmus.cli.main import main
 from isthmus.data import load_data
+from isthmus.report.classification import confusions
+from isthmus.report.view import DataView, ModelView
 
 SMALL = ["--hidden", "16", "8", "--layer-epochs", "2", "--max-epochs", "3"]
 
@@ -57,6 +60,16 @@ def test_predict_and_encode(run, tmp_path, capsys):
     assert "expected --out to end in .csv or .npy" in capsys.readouterr().err
     assert main(["encode", str(run), "--out", str(tmp_path / "codes.npy")]) == 0
     np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), model.transform(X))
+
+
+def test_the_confusion_matrix_counts_what_is_taken_for_what(run, tmp_path, capsys):
+    model, data = isthmus.load(run), load_data("digits")
+    view = ModelView("a", model, DataView.of(data))
+    counts, names = confusions(view)
+    np.testing.assert_array_equal(counts, confusion_matrix(data.y_test, model.predict(data.x_test)))
+    assert names == [str(i) for i in range(10)]
+    assert main(["plot", str(run), "confusion", "--out", str(tmp_path / "confusion.png")]) == 0
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_refused(run, tmp_path, capsys):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["classifies", "confusion", "confusion_matrix", "highlights", "summary"]
+__all__ = ["classifies", "confusion", "confusion_matrix", "confusions", "highlights", "summary"]
 
 MOST_CLASSES = 30
 """Beyond these a matrix can't be read."""
@@ -72,16 +72,10 @@ def confusion(studio: Studio) -> Section | None:
     """Which classes are taken for which."""
     data, pictures = studio.data, []
     for view in studio.views:
-        classes = view.estimator.classes_
-        if data.y is None or len(classes) > MOST_CLASSES:
+        try:
+            counts, names = confusions(view)
+        except ValueError:  # no labels, or too many classes
             continue
-        known = np.isin(data.y, classes)
-        if not known.any():
-            continue
-        predicted = view.estimator.predict(data.x[known])
-        counts = np.zeros((len(classes), len(classes)), int)
-        np.add.at(counts, (np.searchsorted(classes, data.y[known]), np.searchsorted(classes, predicted)), 1)
-        names = [str(label) for label in classes.tolist()]
         wrong = counts.sum() - np.trace(counts)
         pictures.append(
             studio.chart(
@@ -98,6 +92,22 @@ def confusion(studio: Studio) -> Section | None:
         "shares of a row. What stands off the diagonal is wrong.",
     )
     return Section("Which classes are taken for which", text, (Figures(tuple(pictures)),))
+
+
+def confusions(view: ModelView) -> tuple[np.ndarray, list[str]]:
+    """How many of the examples shown, of each class (rows), are taken for each (columns), and the classes' names.
+
+    Raises:
+        ValueError: examples without labels that the classifier knows, or more classes than can be shown.
+    """
+    y, classes = view.data.y, view.estimator.classes_
+    known = np.zeros(0, bool) if y is None else np.isin(y, classes)
+    if y is None or not known.any() or len(classes) > MOST_CLASSES:
+        raise ValueError(f"Expected examples with labels of up to {MOST_CLASSES} classes, got others.")
+    predicted = view.estimator.predict(view.data.x[known])
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (np.searchsorted(classes, y[known]), np.searchsorted(classes, predicted)), 1)
+    return counts, [str(label) for label in classes.tolist()]
 
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str], theme: Theme = LIGHT) -> Figure:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import plots, tables
+from .classification import confusion_matrix, confusions
 from .codes import decoded_plane, latent_plane, traversals
 from .compression import compression_figure
 from .filters import decoder_filters, encoder_filters
@@ -203,6 +204,10 @@ def _compression(view: ModelView, theme: Theme, wish: Wish) -> Figure:
     return compression_figure(view.estimator, view.data, theme)
 
 
+def _confusion(view: ModelView, theme: Theme, wish: Wish) -> Figure:
+    return confusion_matrix(*confusions(view), theme)
+
+
 _ENCODES = ("transform",)
 _DECODES = ("transform", "inverse_transform")
 KINDS: dict[str, Kind] = {
@@ -219,5 +224,6 @@ KINDS: dict[str, Kind] = {
     "samples": Kind("new examples; of a conditional model one row a class", _samples, needs=_DECODES),
     "network": Kind("the model as a diagram, with its loss, and how its code is sampled", _network),
     "compression": Kind("squared error against bits per pixel, beside PCA and JPEG", _compression, needs=_DECODES),
+    "confusion": Kind("which classes a classifier takes for which", _confusion, needs=("predict_proba",)),
 }  # fmt: skip
 """Every picture by name."""
