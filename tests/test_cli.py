@@ -133,6 +133,14 @@ def test_sample_is_seeded(trained, tmp_path):
     assert not np.array_equal(a, c)
 
 
+def test_a_deep_belief_net_is_sampled_by_its_own_chains(tmp_path):
+    out = tmp_path / "net"
+    layers = "--layer rbm --code-activation sigmoid --no-fine-tune --hidden 8 --layer-epochs 1".split()
+    assert run("train", "stacked-autoencoder", *layers, "--n-components", "4", "--out", out, "--no-report") == 0
+    assert run("sample", out, "-n", "3", "--seed", "1", "--out", tmp_path / "x.npy") == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), isthmus.load(out).sample(3, random_state=1))
+
+
 def test_an_autoencoder_is_sampled_only_with_a_prior(tmp_path, capsys):
     out = tmp_path / "ae"
     assert run("train", "autoencoder", "--out", out, "--no-report", *SMALL) == 0

@@ -31,7 +31,8 @@ class SampleOptions:
     """Rows to draw."""
     prior: Literal["none", "gaussian", "mixture"] = "none"
     """Where codes come from: "none" is the model's own distribution; the others are fitted to the codes of the training
-    data. An autoencoder has none of its own, and of a VAE's codes a mixture is a closer description than N(0, I)."""
+    data. An autoencoder has none of its own, unless it is a deep belief net, and of a VAE's codes a mixture is a closer
+    description than N(0, I)."""
     mixture_components: int = 10
     """Gaussians in the mixture."""
     keep: bool = False
@@ -56,6 +57,7 @@ def run(arguments: list[str]) -> None:
         raise UsageError("expected --keep with --prior gaussian or mixture, which it keeps")
     estimator: Any = load_run(options.run, decodes=True)
     has_own = not isinstance(estimator, Autoencoder) or hasattr(estimator, "prior_")
+    has_own = has_own or getattr(estimator, "is_belief_net_", False)
     if options.prior != "none":
         _fit_prior(estimator, options)
     elif not has_own:
