@@ -73,7 +73,7 @@ FIGURES = {
     "k-sparse-use": Figure(k_sparse(10), "mnist", ("sparsity",)),
     "pca": Figure(lambda: isthmus.PCA(10), "digits", ("filters",)),
     "pretrained-classifier": Figure(
-        lambda: isthmus.PretrainedClassifier(hidden=(64,), max_epochs=3, **SEED), "mnist", ("filters", "-n", "64")
+        lambda: isthmus.PretrainedClassifier((500, 500), layer_epochs=2, max_epochs=5, **SEED), "mnist", ("confusion",)
     ),
     "probabilistic-pca": Figure(lambda: isthmus.ProbabilisticPCA(10), "digits", ("samples",)),
     "rbm": Figure(lambda: isthmus.RBM(144, max_epochs=5, **SEED), "mnist", ("filters", "-n", "64")),
