@@ -78,6 +78,20 @@ def test_labels_that_are_none(y, words):
         PretrainedClassifier(**SMALL).fit(GREY, y)
 
 
+def test_whether_minus_one_is_a_class_is_known_from_all_labels_of_fit():
+    """Part of the rows, such as those of validation or those that count, may have -1 and 1 alone, or -1 alone."""
+    model = PretrainedClassifier(**SMALL, pretraining="none")
+    y = np.where(DIGIT > 4, 1, -1)
+    history = model.fit(GREY, y, validation=(GREY[y == -1], y[y == -1])).history_
+    assert history[-1]["validation"] == pytest.approx(-model.predict_log_proba(GREY[y == -1])[:, 0].mean(), rel=1e-5)
+    y = np.select([DIGIT < 3, DIGIT < 6], [-1, 0], 1)
+    few = y != 0
+    validation = model.fit(GREY, y, validation=(GREY[few], y[few])).history_[-1]["validation"]
+    assert validation == pytest.approx(-model.predict_log_proba(GREY[y == 1])[:, 1].mean(), rel=1e-5)
+    with pytest.raises(ValueError, match="at least two classes, got 1 class;"):
+        PretrainedClassifier(**SMALL).fit(GREY, y, sample_weight=few.astype(float))
+
+
 def test_validation_and_patience():
     model = PretrainedClassifier(**SMALL | {"max_epochs": 4}).fit(GREY, DIGIT, validation=(GREY[:30], DIGIT[:30]))
     expected = log_loss(DIGIT[:30], model.predict_proba(GREY[:30]), labels=model.classes_)

@@ -178,10 +178,10 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
             )
         y = checked_labels(y, len(rows))
         weight = None if sample_weight is None else checked_weight(sample_weight, rows)
-        kept = is_labelled(y) if self.pretraining != "unsupervised" else np.ones(len(y), dtype=bool)
-        kept &= True if weight is None else weight > 0  # what does not count is not there
-        rows, y, weight = rows[kept], y[kept], None if weight is None else weight[kept]
-        labelled = is_labelled(y)
+        labelled = is_labelled(y)  # of all rows, as weights do not say what -1 is
+        kept = labelled if self.pretraining != "unsupervised" else np.ones(len(y), dtype=bool)
+        kept = kept if weight is None else kept & (weight > 0)  # what does not count is not there
+        rows, y, labelled, weight = rows[kept], y[kept], labelled[kept], None if weight is None else weight[kept]
         self.classes_ = classes_of(y[labelled])
         self.likelihood_ = choose_likelihood("auto", rows, "fixed_gaussian")
         self.scaling_ = choose_scaling(self.likelihood_, rows, weight) if self._layer is None else self._layer.scaling
@@ -242,7 +242,7 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
             raise ValueError(f"Expected validation as a pair (X, y), got {type(validation).__name__}.")
         rows = self._rows(validation[0])
         y = checked_labels(validation[1], len(rows))
-        labelled = is_labelled(y)
+        labelled = is_labelled(y, self.classes_)
         if not labelled.any():
             raise ValueError("Expected validation rows with labels, got none; leave validation out.")
         return Rows(torch.from_numpy(rows[labelled]), target=one_hot(y[labelled], self.classes_))

@@ -34,15 +34,15 @@ def checked_labels(y: Any, n_rows: int) -> np.ndarray:
     return y
 
 
-def is_labelled(y: np.ndarray) -> np.ndarray:
+def is_labelled(y: np.ndarray, classes: np.ndarray | None = None) -> np.ndarray:
     """Which rows have a label, (n,) booleans: numbers other than -1, and all text, as in `sklearn.semi_supervised`.
 
-    Labels -1 and 1 alone are two classes.
+    Labels -1 and 1 alone are two classes. Of further rows the classes are known, and say whether -1 is one.
     """
-    if y.dtype.kind not in "iufO":
+    if y.dtype.kind not in "iufO" or (classes is not None and UNLABELLED in classes.tolist()):
         return np.ones(len(y), dtype=bool)
     labelled = np.asarray(y != UNLABELLED, dtype=bool)
-    if labelled.any() and np.asarray(y[labelled] == 1, dtype=bool).all():
+    if classes is None and labelled.any() and np.asarray(y[labelled] == 1, dtype=bool).all():
         return np.ones(len(y), dtype=bool)
     return labelled
 
