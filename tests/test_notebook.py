@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn import set_config
@@ -11,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from estimator_cases import LINEAR, MAKE, every_estimator, every_network, pixel_images, real_table
+from isthmus import PretrainedClassifier
 from isthmus.estimators.notebook import fact_table, loss_curve
 
 
@@ -25,7 +27,7 @@ def test_facts_of_a_fitted_estimator(make):
         assert fact in page
     if make not in LINEAR.values():
         assert "bernoulli" in page
-        assert f"{model.history_[-1]['loss']:.2f} nats" in page
+        assert f"{model.history_[-1]['loss']:.3f} nats" in page
         weights = sum(parameter.numel() for parameter in model.model_.parameters())
         assert f"{weights:,}" in page
         if name in ("Autoencoder", "VAE"):
@@ -63,11 +65,14 @@ def test_the_curve_falls_with_the_loss_and_ignores_what_is_no_number():
     assert ElementTree.fromstring(loss_curve([{"loss": 1.0}] * 2)).find("polyline") is not None  # a flat line
 
 
-def test_a_loss_that_was_not_finite_is_told():
-    model = MAKE["VAE"]().fit(real_table())
+@pytest.mark.parametrize("make", [MAKE["VAE"], lambda: PretrainedClassifier((4,), pretraining="none", max_epochs=1)])
+def test_a_loss_that_was_not_finite_is_told(make):
+    model = make().fit(real_table(), np.arange(120) % 2)
     model.history_ = [{"loss": 1.0}, {"loss": None}]
     assert model._facts()["training loss"] == "not finite"
     assert "not finite" in model._repr_html_()
+    model.history_ = []
+    assert "training loss" not in model._facts()
 
 
 @pytest.mark.parametrize("epochs", [1, 3])

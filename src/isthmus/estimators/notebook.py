@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-__all__ = ["fact_table", "loss_curve"]
+__all__ = ["fact_table", "loss_curve", "training_facts"]
 
 WIDTH, HEIGHT = 240, 60
 
@@ -19,6 +19,15 @@ def fact_table(facts: Mapping[str, str]) -> str:
         for name, value in facts.items()
     )
     return f"<table>{''.join(rows)}</table>"
+
+
+def training_facts(history: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Epochs, and the loss of the last one; nothing where none was trained."""
+    if not history:
+        return {}
+    loss = history[-1]["loss"]  # None where it was not finite
+    told = "not finite" if loss is None else f"{loss:.3f} nats"
+    return {"epochs": str(len(history)), "training loss": told}
 
 
 def loss_curve(history: Sequence[Mapping[str, Any]]) -> str:

@@ -18,7 +18,7 @@ from .base import LatentEstimator
 from .blocks import in_blocks
 from .code_prior import CodePrior
 from .likelihoods import check_range
-from .notebook import loss_curve
+from .notebook import loss_curve, training_facts
 from .saved import value_of
 from .weights import checked_history, part_of, restored_model, written_history, written_model
 
@@ -176,11 +176,7 @@ class BaseTrained(LatentEstimator):
     def _facts(self) -> dict[str, str]:
         weights = sum(parameter.numel() for parameter in self.model_.parameters())
         facts = super()._facts() | {"likelihood": self.likelihood_, "parameters": f"{weights:,}"}
-        if self.history_:
-            loss = self.history_[-1]["loss"]  # None where it was not finite
-            facts |= {"epochs": str(len(self.history_))}
-            facts |= {"training loss": "not finite" if loss is None else f"{loss:.2f} nats"}
-        return facts
+        return facts | training_facts(self.history_)
 
     def _html_repr(self) -> str:
         """The diagram, the facts, and the loss over the epochs."""

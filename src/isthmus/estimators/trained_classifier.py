@@ -16,7 +16,7 @@ from ..model import Conditional
 from .blocks import in_blocks
 from .common import BaseIsthmus
 from .labels import restored_classes, written_classes
-from .notebook import loss_curve
+from .notebook import loss_curve, training_facts
 from .pretraining import checked_layers
 from .saved import value_of
 from .weights import checked_history, restored_model, written_history, written_model
@@ -131,8 +131,7 @@ class BaseClassifier(ClassifierMixin, ClassNamePrefixFeaturesOutMixin, Transform
     def _facts(self) -> dict[str, str]:
         weights = sum(parameter.numel() for parameter in self.model_.parameters())
         facts = super()._facts() | {"classes": str(len(self.classes_)), "pre-training": self.parameters_["pretraining"]}
-        facts |= {"parameters": f"{weights:,}", "epochs": str(len(self.history_))}
-        return facts | {"training loss": f"{self.history_[-1]['loss']:.3f} nats"}
+        return facts | {"parameters": f"{weights:,}"} | training_facts(self.history_)
 
     def _html_repr(self) -> str:
         """The diagram, the facts, and the loss over the epochs."""
