@@ -5,7 +5,18 @@ import torch
 from torch import nn
 
 from estimator_cases import pixel_images, real_table
-from isthmus import PCA, VAE, Autoencoder, ConditionalVAE, DenoisingAutoencoder, KSparseAutoencoder, StackedAutoencoder
+from isthmus import (
+    PCA,
+    RBM,
+    VAE,
+    Autoencoder,
+    ConditionalVAE,
+    DenoisingAutoencoder,
+    FactorAnalysis,
+    KSparseAutoencoder,
+    ProbabilisticPCA,
+    StackedAutoencoder,
+)
 from isthmus.estimators.classifier import PretrainedClassifier
 from isthmus.objectives import ELBO, Objective
 from isthmus.report.layers import describe
@@ -60,7 +71,12 @@ def test_what_makes_a_model_itself_is_named():
     assert noisy.loss.endswith("salt and pepper")
     told = describe(ConditionalVAE(4, **QUICK).fit(X, [0, 1] * 50))
     assert told.n_conditions == 2
-    assert (describe(PCA(3).fit(real_table())).kind, describe(PCA(3).fit(X)).tied) == ("point", True)
+    assert describe(PCA(3).fit(real_table())).kind == "point"
+    # Whose weights are one another's: a Boltzmann machine's by its nature, but not a noisy linear model's.
+    tied = {model: describe(model(3).fit(X)).tied for model in (PCA, ProbabilisticPCA, FactorAnalysis)}
+    assert tied == {PCA: True, ProbabilisticPCA: False, FactorAnalysis: False}
+    assert describe(RBM(4, **QUICK).fit(X)).tied
+    assert not describe(Autoencoder(4, **QUICK).fit(X)).tied
     classes = describe(PretrainedClassifier(hidden=(16,), pretraining="none", **QUICK).fit(X, [0, 1, 2, 3] * 25))
     assert (classes.kind, classes.code.size, classes.decoder) == ("classes", 4, None)
 
@@ -88,6 +104,7 @@ def test_losses_in_words():
         pass
 
     assert words_of("SaltAndPepper") == "salt and pepper"
+    assert words_of("GaussianNoise") == "Gaussian noise"
     assert loss_text(MyOwnIDEA()) == "my own IDEA"
     assert r"4\,\mathrm{KL}" in loss_text(ELBO(beta=4.0))
     assert torch.is_grad_enabled()

@@ -13,6 +13,7 @@ from torch import nn
 from ..estimators.unrolled import MeanOf
 from ..evaluation.chunks import device_of, evaluating
 from ..model import Conditional
+from ..nets import Transposed
 from ..nets.resnet import ResidualBlock
 from .losses import loss_text
 
@@ -147,7 +148,8 @@ def describe(estimator: Any) -> Network:
             raise ValueError(f"Expected a model with layers or components, got {type(estimator).__name__}.")
         code = Layer(estimator._n_features_out, label="linear")
         noise = "" if type(estimator).__name__ == "PCA" else "Gaussian noise"
-        return Network(data, (), code, "point", (), replace(data, label=noise), _linear_loss(estimator), tied=True)
+        tied = noise == ""  # with noise, codes are drawn towards 0, and no longer what the transposed weights give
+        return Network(data, (), code, "point", (), replace(data, label=noise), _linear_loss(estimator), tied=tied)
     if isinstance(model, Conditional):
         return _classifier(estimator, data, model)
     encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
@@ -164,7 +166,7 @@ def describe(estimator: Any) -> Network:
         replace(data, label="" if decoder is None else _head_name(decoder.head)),
         loss_text(estimator._objective()),
         told,
-        bool(getattr(estimator, "tied", False)),
+        decoder is not None and any(isinstance(part, Transposed) for part in decoder.modules()),
     )
 
 

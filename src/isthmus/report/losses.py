@@ -42,6 +42,7 @@ def loss_text(objective: Any, given: str = "z") -> str:
 
 
 def words_of(name: str) -> str:
-    """`ContrastiveDivergence` -> `contrastive divergence`; capitals that stand together stay."""
+    """`ContrastiveDivergence` -> `contrastive divergence`; capitals that stand together stay, and a name."""
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+", name)
-    return " ".join(part if part.isupper() and len(part) > 1 else part.lower() for part in parts)
+    kept = [part if part == "Gaussian" or (part.isupper() and len(part) > 1) else part.lower() for part in parts]
+    return " ".join(kept)
