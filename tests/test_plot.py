@@ -169,6 +169,12 @@ def test_bars_are_the_share_of_examples_that_keep_a_unit(images):
     np.testing.assert_allclose([bar.get_height() for bar in axes.patches], np.sort(kept)[::-1])
 
 
+def test_bars_of_codes_read_with_more_units_have_as_many_as_their_target(images):
+    model = KSparseAutoencoder(20, k=3, alpha=1.5, **QUICK).fit(images.x_train)  # 4.5 units
+    found = unit_activity(ModelView("k", model, DataView.of(images)))
+    assert found.values.sum() == pytest.approx(20 * found.target)
+
+
 def test_bars_are_what_a_sparsity_penalty_acts_on(images):
     model = SparseAutoencoder(12, rho=0.2, **QUICK).fit(images.x_train)
     found = unit_activity(ModelView("s", model, DataView.of(images)))

@@ -68,8 +68,8 @@ def unit_activity(view: ModelView) -> Activity:
     size = np.abs(codes)
     dead = int((size.max(axis=0) <= DEAD * size.max()).sum())
     if (k := getattr(estimator, "k", None)) is not None:
-        share = getattr(estimator, "alpha", 1.0) * k / codes.shape[1]
-        return Activity((codes != 0).mean(axis=0), "share of examples where active", min(share, 1.0), dead)
+        share = min(round(getattr(estimator, "alpha", 1.0) * k) / codes.shape[1], 1.0)
+        return Activity((codes != 0).mean(axis=0), "share of examples where active", share, dead)
     if hasattr(estimator, "mean_activity"):  # of the layers that its penalty is on, as the penalty has it
         values = np.asarray(estimator.mean_activity(view.data.x))
         rests = dead if len(values) == codes.shape[1] else int((values <= DEAD * values.max()).sum())
