@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isthmus import PCA, Autoencoder, load, load_data
+from estimator_cases import real_table
+from isthmus import PCA, Autoencoder, ProbabilisticPCA, load, load_data
 from isthmus.cli.main import main
 from isthmus.coding import (
     jpeg_rate_distortion,
@@ -17,6 +18,8 @@ from isthmus.coding import (
     pca_rate_distortion,
     rate_distortion_of_codes,
 )
+from isthmus.data import split_data
+from isthmus.data.dataset import make_data_set
 from isthmus.estimators import blocks
 
 QUICK = ["--no-report", "--max-epochs", "1", "--hidden", "8", "--n-components", "3"]
@@ -225,3 +228,19 @@ def test_the_chart_names_model_pca_and_jpeg(monkeypatch):
     curve = rate_distortion_of_codes(model, data.x, (1, 5, 8))
     np.testing.assert_allclose(axes.lines[0].get_ydata(), curve.squared_error)
     assert len({line.get_color() for line in axes.lines}) == 3
+    assert axes.get_xlabel() == "bits per pixel"
+
+
+def test_the_chart_of_a_table_counts_features_and_its_names_fit(monkeypatch):
+    pytest.importorskip("matplotlib")
+    from isthmus.report import compression
+    from isthmus.report.view import DataView
+
+    monkeypatch.setattr(compression, "_BITS", (1, 8))
+    data = DataView.of(split_data(make_data_set("table", (real_table(), None))))
+    model = ProbabilisticPCA(2).fit(data.x_train)
+    figure = compression.compression_figure(model, data)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "bits per feature"
+    assert axes.get_legend().get_window_extent().x1 <= figure.bbox.x1

@@ -24,7 +24,7 @@ _JPEG_IMAGES = 500
 def compression_figure(estimator: Any, data: DataView, theme: Theme = LIGHT) -> Figure:
     """Squared error an example against bits a pixel: a model's codes at 1 to 8 bits, PCA, and JPEG for images.
 
-    Sizes are those of the file of all examples together, which holds everything but the model. PCA is fitted to the
+    Of a table, it is bits a feature. Sizes are those of the file of all examples together, which holds everything but the model. PCA is fitted to the
     training examples that the view has; its curve is the lower envelope over numbers of components and of bits. JPEG
     has a file for each image; the second curve leaves out their headers, which dominate where images are small.
 
@@ -42,7 +42,8 @@ def compression_figure(estimator: Any, data: DataView, theme: Theme = LIGHT) -> 
     colours = model_colours(["JPEG", "PCA", name], theme)
     figure = new_figure(5.2, 3.6, theme)
     axes = figure.add_subplot()
-    polish(axes, theme, x="bits per pixel", y="squared error of an example", grid="both")
+    unit = "feature" if data.style is None else "pixel"
+    polish(axes, theme, x=f"bits per {unit}", y="squared error of an example", grid="both")
     axes.set_xscale("log")
     axes.set_yscale("log")
     line: dict[str, Any] = {"linewidth": 1.6, "marker": "o", "markersize": 3.5}
@@ -70,7 +71,7 @@ def compression_figure(estimator: Any, data: DataView, theme: Theme = LIGHT) -> 
     axes.set_xlim(curve.bits_per_pixel[0] / 3, 2 * right)
     axes.set_ylim(curve.squared_error.min() / 8, 1.5 * curve.squared_error.max())
     _plain_numbers(axes)
-    legend(axes, theme, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, columnspacing=1.6)
+    legend(axes, theme, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=1 if images is None else 2, columnspacing=1.6)
     return figure
 
 
