@@ -44,6 +44,7 @@ def test_kinds_are_listed_with_what_they_show(runs, capsys):
     code, printed, _ = plotted(capsys, runs / "pca", "--list")
     assert code == 0
     assert [line.split()[0] for line in printed.splitlines()] == list(KINDS)
+    assert plotted(capsys, "--list", runs / "pca")[1] == printed
 
 
 def test_the_penalty_needs_no_run(tmp_path, capsys):
@@ -61,6 +62,7 @@ def test_the_penalty_needs_no_run(tmp_path, capsys):
         (["vae", "codes", "--out", "codes.jpg"], 2, "expected --out to end in .png"),
         (["vae", "codes", "-n", "0"], 2, "expected --n of at least 1"),
         (["none", "codes"], 1, "got no such folder"),
+        (["vae", "codes", "--list"], 2, "expected a run beside --list"),
         (["sparsity-penalty", "--rho", "2"], 2, "expected --rho between 0 and 1"),
     ],
 )

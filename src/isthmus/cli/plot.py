@@ -83,7 +83,9 @@ def run(arguments: list[str]) -> None:
     if arguments[0] == "sparsity-penalty" and not Path(arguments[0]).is_dir():
         _curve(parse(CurveOptions, arguments[1:], "plot sparsity-penalty"))
     elif "--list" in arguments:
-        _list(Path(arguments[0]))
+        if len(runs := [argument for argument in arguments if argument != "--list"]) != 1:
+            raise UsageError(f"expected a run beside --list, got {' '.join(runs)!r}")
+        _list(Path(runs[0]))
     else:
         _draw(parse(PlotOptions, arguments, "plot"))
 
