@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,16 @@ def test_rows_beyond_memory_are_found_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr("isthmus.data.memory.SMALL", 100)
     with pytest.raises(TooLargeError, match="isthmus decode"):
         decompress_codes(MODEL, forged(hostile.changed(header(), ("n_rows",), 10**6)))
+
+
+def test_decoding_takes_little_more_memory_than_its_rows(monkeypatch):
+    monkeypatch.setattr("isthmus.estimators.blocks.BLOCK_BYTES", 2**16)
+    table = np.random.default_rng(0).normal(size=(3000, 200))
+    model = PCA(2).fit(table)
+    data = compress_codes(model, table, 4)
+    tracemalloc.start()
+    try:
+        rows = decompress_codes(model, data)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * rows.nbytes
+    finally:
+        tracemalloc.stop()

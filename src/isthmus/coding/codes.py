@@ -99,7 +99,13 @@ def decompress_codes(estimator: Any, source: str | os.PathLike[str] | bytes, **t
     check_model(codes, estimator)
     n_bytes = 4 * codes.n_rows * estimator.n_features_in_
     check_fits(n_bytes, f"{codes.n_rows:,} decoded rows", "use isthmus decode, which writes them to a file")
-    return np.concatenate(list(decoded_blocks(estimator, codes.blocks(), told)))
+    rows, start = np.empty(0), 0
+    for block in decoded_blocks(estimator, codes.blocks(), told):
+        if start == 0:
+            rows = np.empty((codes.n_rows, *block.shape[1:]), block.dtype)
+        rows[start : start + len(block)] = block
+        start += len(block)
+    return rows
 
 
 def decoded_blocks(estimator: Any, codes: Iterable[np.ndarray], told: Mapping[str, Any]) -> Iterator[np.ndarray]:
