@@ -170,6 +170,7 @@ def test_probabilities_and_measures_are_scikit_learn_s(tmp_path):
         (None, "Expected labels to measure"),
         (y + 20, "Expected labels among"),
         (y[:3], "one label a row"),
+        (y[:, None], r"one label a row, got labels \(20, 1\) for 20 rows"),
     ):
         with pytest.raises(ValueError, match=words):
             evaluate(model, X, wrong)

@@ -36,8 +36,8 @@ def evaluate_classifier(estimator: Any, X: Any, y: Any) -> Evaluation:
         raise ValueError("Expected labels to measure a classifier by, got none; pass y, or name their column.")
     labels, classes = np.asarray(y), np.asarray(estimator.classes_)
     log_probabilities = np.asarray(estimator.predict_log_proba(X))
-    if len(labels) != len(log_probabilities):
-        raise ValueError(f"Expected one label a row, got {len(labels)} labels and {len(log_probabilities)} rows.")
+    if labels.shape != log_probabilities.shape[:1]:
+        raise ValueError(f"Expected one label a row, got labels {labels.shape} for {len(log_probabilities)} rows.")
     places = {label: i for i, label in enumerate(classes.tolist())}
     index = np.array([places.get(label, -1) for label in labels.tolist()])
     unlabelled = (index < 0) & np.array([label == -1 for label in labels.tolist()], dtype=bool)
