@@ -43,7 +43,8 @@ class ReadingOptions:
     data: str = "digits"
     """File, folder of images or of .npy files, or named set; isthmus data list names sets and kinds of files."""
     label: str | None = None
-    """Column of a table with labels: they colour pictures and score codes, and are not trained on."""
+    """Column of a table with labels, which is no feature: classifiers and conditional models learn from it; of other
+    models it colours pictures and scores codes."""
     drop: tuple[str, ...] = ()
     """Columns of a table to leave out."""
     text: Literal["error", "drop", "one-hot"] = "error"

@@ -78,7 +78,10 @@ def run(arguments: list[str]) -> None:
     parameters: dict[str, Any] = {field: getattr(options, field) for field, _, _ in fields}
     if options.binarisation == "dynamic":
         if not issubclass(kind, BaseAutoencoder):
-            raise UsageError(f"expected no --binarisation dynamic for {kind.__name__}, which is not trained by steps")
+            raise UsageError(
+                f"expected no --binarisation dynamic for {kind.__name__}, which draws no pixels while it is trained; "
+                "use static"
+            )
         parameters["binarisation"] = "dynamic"
     if options.resume:
         changed = {name: value for name, value in parameters.items() if value != getattr(kind(), name)}
