@@ -24,9 +24,10 @@ _JPEG_IMAGES = 500
 def compression_figure(estimator: Any, data: DataView, theme: Theme = LIGHT) -> Figure:
     """Squared error an example against bits a pixel: a model's codes at 1 to 8 bits, PCA, and JPEG for images.
 
-    Of a table, it is bits a feature. Sizes are those of the file of all examples together, which holds everything but the model. PCA is fitted to the
-    training examples that the view has; its curve is the lower envelope over numbers of components and of bits. JPEG
-    has a file for each image; the second curve leaves out their headers, which dominate where images are small.
+    Of a table, it is bits a feature. Sizes are those of the file of all examples together, which holds everything but
+    the model. PCA is fitted to the training examples that the view has; its curve is the lower envelope over numbers of
+    components and of bits. JPEG has a file for each image; the second curve leaves out their headers, which dominate
+    where images are small.
 
     Args:
         estimator: fitted, with `transform` and `inverse_transform`.
