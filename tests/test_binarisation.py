@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cases import make, vae
-from isthmus import PCA, VAE, Autoencoder, evaluate, load
+from isthmus import PCA, RBM, VAE, Autoencoder, evaluate, load
 from isthmus.cli.main import main
 from isthmus.data import load_data
 from isthmus.evaluation import bound
@@ -189,6 +189,14 @@ def test_every_likelihood_says_what_it_is_of(parameters, binary, binarisation, w
     assert evaluation.to_dict()["likelihood_of"] == what
     for name in ("bound", "log_likelihood"):
         assert what.partition(",")[0].removeprefix("continuous ") in evaluation[name].description
+
+
+def test_an_exact_likelihood_names_the_pixels_that_it_is_of():
+    model = RBM(3, binarisation="dynamic", max_epochs=1, random_state=0).fit(GREY)
+    found = evaluate(model, GREY, seed=5)
+    assert found.likelihood_of == "dynamic binarisation (seed 0)"
+    drawn = binarised(torch.from_numpy(GREY.reshape(60, 35) / 255), seed=0).numpy()
+    assert found["log_likelihood"].value == pytest.approx(model.log_likelihood(drawn).mean(), rel=1e-6)
 
 
 def test_models_without_networks_or_density_say_so_too():

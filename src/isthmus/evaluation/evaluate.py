@@ -58,7 +58,8 @@ def evaluate(
             on the other.
         y_train: its labels.
         n_importance_samples: samples of each example for the likelihood; 5000 is what papers report, 0 leaves it out.
-        seed: seed of the noise, and of the pixels of a model that was trained with dynamic binarisation.
+        seed: seed of the noise of bounds, and there of the pixels of a model that was trained with dynamic
+            binarisation; all else is of the pixels of seed 0, as the estimator draws them.
         binarisation: how X was binarised before, as `DataSet.binarisation` says; told with every likelihood.
 
     Returns:
@@ -127,14 +128,15 @@ def _likelihood(
     """What has a likelihood, and that likelihood with all that belongs to it."""
     if getattr(estimator, "model_", None) is None:
         return what_is_scored("", None, binarisation), [_exact_likelihood(estimator.score_samples, X, _DENSITY)]
-    seeds = ()
+    exact = hasattr(estimator, "log_likelihood")
+    seeds, seed = (), 0 if exact else seed  # the seed by which an estimator itself draws pixels
     if getattr(estimator, "parameters_", {}).get("binarisation") == "dynamic":
         # Of pixels that were black and white before, nothing is left to draw.
         seeds, binarisation = (seed,), binarisation or {"kind": "dynamic", "seed": seed}
     told = given(estimator, y)
     blocks = _Blocks(estimator, X, seeds, estimator.to_condition(y, len(X)) if told else None)
     scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation, bool(told))
-    if hasattr(estimator, "log_likelihood"):
+    if exact:
         return scored, [_exact_likelihood(estimator.log_likelihood, X, f"log p(x), exact; {scored.description}")]
     measures = list(_bounds(estimator, blocks, n_importance_samples, seed, scored.description))
     if estimator.model_.encoder is not None:
