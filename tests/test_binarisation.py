@@ -195,7 +195,7 @@ def test_an_exact_likelihood_names_the_pixels_that_it_is_of():
     model = RBM(3, binarisation="dynamic", max_epochs=1, random_state=0).fit(GREY)
     found = evaluate(model, GREY, seed=5)
     assert found.likelihood_of == "dynamic binarisation (seed 0)"
-    drawn = binarised(torch.from_numpy(GREY.reshape(60, 35) / 255), seed=0).numpy()
+    drawn = binarised(torch.tensor(GREY.reshape(60, 35) / 255, dtype=torch.float32), seed=0).numpy()
     assert found["log_likelihood"].value == pytest.approx(model.log_likelihood(drawn).mean(), rel=1e-6)
 
 
