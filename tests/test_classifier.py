@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from estimator_cases import pixel_images, real_table
 from isthmus import Conditional, DenoisingAutoencoder, PretrainedClassifier, Settings, StackedAutoencoder, evaluate, fit
-from isthmus.estimators.classifier import fit as fit_network
+from isthmus.estimators.training_parameters import fit as fit_network
 from isthmus.heads import CategoricalHead, FixedGaussianHead
 from isthmus.model import Batch
 from isthmus.nets import MLP
@@ -85,25 +85,21 @@ def test_fine_tuning_begins_with_the_layers_as_they_were_trained(pretraining, mo
     """And each layer leaves those below as they are, bit for bit."""
     trained, before = [], []
 
-    def layer(model, *arguments, **keywords):
+    class Stop(Exception):
+        pass
+
+    def watched(model, *arguments, title="", **keywords):
+        if title == "PretrainedClassifier":
+            begun.update({name: tensor.clone() for name, tensor in model.net.state_dict().items()})
+            raise Stop
         before.append([part.tobytes() for below in trained for part in below])
-        history = fit_network(model, *arguments, **keywords)
+        history = fit_network(model, *arguments, title=title, **keywords)
         net = model.encoder if hasattr(model, "encoder") else model.net
         trained.append([tensor.numpy() for tensor in net.state_dict().values()])
         return history
 
-    class Stop(Exception):
-        pass
-
-    def fine(model, *arguments, title="", **keywords):
-        if title == "PretrainedClassifier":
-            begun.update({name: tensor.clone() for name, tensor in model.net.state_dict().items()})
-            raise Stop
-        return layer(model, *arguments, title=title, **keywords)
-
     begun: dict[str, torch.Tensor] = {}
-    monkeypatch.setattr("isthmus.estimators.network.fit", layer)
-    monkeypatch.setattr("isthmus.estimators.classifier.fit", fine)
+    monkeypatch.setattr("isthmus.estimators.training_parameters.fit", watched)
     model = PretrainedClassifier(**SMALL, pretraining=pretraining)
     with pytest.raises(Stop):
         model.fit(GREY, DIGIT)
@@ -225,8 +221,7 @@ def test_runs_resume_by_layer(pretraining, tmp_path, monkeypatch):
         return fit_network(model, *arguments, title=title, folder=folder, **keywords)
 
     with monkeypatch.context() as interrupted:
-        for module in ("network", "classifier"):
-            interrupted.setattr(f"isthmus.estimators.{module}.fit", stopped)
+        interrupted.setattr("isthmus.estimators.training_parameters.fit", stopped)
         with pytest.raises(Interrupted, match=f"--out {tmp_path}$"):
             model.fit(GREY, DIGIT, folder=tmp_path)
     first = (tmp_path / "layer-1" / "metrics.jsonl").read_text()

@@ -235,7 +235,7 @@ def test_a_fit_that_is_refused_leaves_the_estimator_as_it_was(make, table, image
     def interrupted(*_, **__):
         raise Interrupted
 
-    monkeypatch.setattr("isthmus.estimators.network.fit", interrupted)
+    monkeypatch.setattr("isthmus.estimators.training_parameters.fit", interrupted)
     monkeypatch.setattr("isthmus.estimators.linear_gaussian.covariance_of", interrupted)
     for X, error in ((images * np.nan, ValueError), (images, Interrupted)):
         for model in (fitted, fresh):

@@ -13,8 +13,8 @@ import isthmus
 from estimator_cases import pixel_images, real_table
 from isthmus import RBM, VAE, Autoencoder, DenoisingAutoencoder, KSparseAutoencoder, StackedAutoencoder
 from isthmus.corruption import SaltAndPepper
-from isthmus.estimators.network import fit as fit_network
 from isthmus.estimators.pretraining import make_layers, train_layers
+from isthmus.estimators.training_parameters import fit as fit_network
 from isthmus.files import UnreadableFile
 from isthmus.training import Interrupted, Scaling
 
@@ -48,7 +48,7 @@ def trained(monkeypatch) -> list[torch.nn.Module]:
         models.append(copy.deepcopy(model))
         return history
 
-    monkeypatch.setattr("isthmus.estimators.network.fit", watched)
+    monkeypatch.setattr("isthmus.estimators.training_parameters.fit", watched)
     return models
 
 
@@ -214,7 +214,7 @@ def test_runs_resume_by_layer(tmp_path, monkeypatch):
             raise Interrupted(f"Stopped. To go on: isthmus train --resume --out {folder}")
         return fit_network(model, *arguments, folder=folder, **keywords)
 
-    monkeypatch.setattr("isthmus.estimators.network.fit", stopping)
+    monkeypatch.setattr("isthmus.estimators.training_parameters.fit", stopping)
     model = StackedAutoencoder(3, **SMALL)
     with pytest.raises(Interrupted, match=rf"--out {tmp_path}/run$"):  # the whole is resumed, not the layer
         model.fit(GREY, folder=tmp_path / "run")
@@ -228,7 +228,7 @@ def test_runs_resume_by_layer(tmp_path, monkeypatch):
         steps.append((Path(folder).name, before))
         return history
 
-    monkeypatch.setattr("isthmus.estimators.network.fit", counting)
+    monkeypatch.setattr("isthmus.estimators.training_parameters.fit", counting)
     model.fit(GREY, folder=tmp_path / "run", resume=True)
     assert stages == ["layer-1", "layer-2"]
     assert steps == [("layer-1", 1), ("layer-2", 0), ("layer-3", 0), ("run", 0)]

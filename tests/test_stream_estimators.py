@@ -83,7 +83,7 @@ def test_patience_holds_out_whole_blocks(monkeypatch):
         seen.append((data, validation))
         return fit(model, objective, data, settings, validation=validation, **others)
 
-    monkeypatch.setattr("isthmus.estimators.network.fit", watch)
+    monkeypatch.setattr("isthmus.estimators.training_parameters.fit", watch)
     passes = []
     monkeypatch.setattr(
         "isthmus.data.shards.find_statistics", lambda *known: passes.append(known) or find_statistics(*known)

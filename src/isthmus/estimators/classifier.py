@@ -17,8 +17,7 @@ from ..heads import CategoricalHead
 from ..model import Conditional
 from ..nets import MLP
 from ..objectives import NegativeLogLikelihood
-from ..processes import joined
-from ..training import Rows, Scaling, fit
+from ..training import Rows, Scaling
 from ..training.rows import mix
 from .blocks import checked_weight
 from .labels import checked_labels, classes_of, is_labelled, one_hot
@@ -41,8 +40,11 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
     Minimises :math:`-\log p(y \mid x)`, in nats, with :math:`p(y|x) = \mathrm{softmax}(W h_L(x) + b)`, from hidden
     layers that begin in one of three ways: at random ("none"); each trained on the codes of those below as the hidden
     layer of a classifier, whose output is then thrown away ("supervised"); each trained on them as an autoencoder or
-    RBM, without labels ("unsupervised"). Use the last one where few rows have labels and many have none: rows labelled
-    -1 are pre-trained on and take no part in anything else. With many labels and ReLU units "none" is as good.
+    RBM, without labels ("unsupervised"). Use the last one where few rows have labels and many have none. With many
+    labels and ReLU units "none" is as good.
+
+    Labels are numbers or text. -1 among numbers is a row without a label, for unsupervised pre-training alone; but
+    labels -1 and 1 alone are two classes.
 
     Args:
         hidden: widths of the hidden layers, from the data upwards; () is logistic regression.
@@ -133,40 +135,6 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
 
     # --- fit ----------------------------------------------------------------------------------
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        validation: tuple[Any, Any] | None = None,
-        folder: str | Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Pre-train on rows X, then learn their labels y.
-
-        Args:
-            X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch, in memory; uint8
-                pixels are scaled here, not by you.
-            y: class labels, (n,), numbers or text. -1 among numbers is a row without a label, for unsupervised
-                pre-training alone; but labels -1 and 1 alone are two classes.
-            sample_weight: how much each row counts, (n,).
-            validation: rows and their labels, whose loss is measured after each epoch of fine-tuning.
-            folder: where checkpoints and metrics go while training; layers have folders of their own in it.
-            resume: go on from what is in `folder`, with the same data and parameters.
-
-        Returns:
-            The estimator itself.
-
-        Raises:
-            ValueError, TypeError: bad data, labels or parameters, in words.
-            NonFiniteError: a loss or gradient became NaN or infinite.
-            Interrupted: Ctrl-C. After any error the estimator is as it was before; with a folder, training can resume.
-        """
-        with joined(), self._all_or_nothing():
-            self._fit(X, y, sample_weight, validation, folder, resume)
-        return self
-
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
     ) -> None:
@@ -199,22 +167,12 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
             torch.manual_seed(seed)
             self.model_ = self._model(self.n_features_in_)
         self._pretrain(rows, y, weight, seed, folder, resume)
-        self.history_ = fit(
-            self.model_,
-            NegativeLogLikelihood(),
-            Rows(
-                torch.from_numpy(rows[labelled]),
-                weight=None if weight is None else torch.from_numpy(weight[labelled]),
-                target=one_hot(y[labelled], self.classes_),
-            ),
-            self._settings(seed),
-            scaling=self.scaling_,
-            validation=held_out,
-            folder=folder,
-            resume=resume,
-            progress=self.verbose,
-            title=self._title,
+        train = Rows(
+            torch.from_numpy(rows[labelled]),
+            weight=None if weight is None else torch.from_numpy(weight[labelled]),
+            target=one_hot(y[labelled], self.classes_),
         )
+        self.history_ = self._train(NegativeLogLikelihood(), train, held_out, self._settings(seed), folder, resume)
         self.n_iter_ = len(self.history_)
 
     def _pretrain(

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from ..model import Conditional, LatentVariableModel
 from ..nets import activation_module
 from ..objectives import DynamicBinarisation, Objective
-from ..processes import joined
-from ..training import Rows, Settings, fit
+from ..training import Rows
 from ..training.run import steps_per_epoch
 from ..training.stream import Stream
 from .architecture import Architecture, decoder_network, encoder_network, hidden_widths, tied_network
@@ -94,41 +93,6 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
 
     # --- fit --------------------------------------------------------------------------------
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        sample_weight: Any = None,
-        validation: Any = None,
-        folder: str | Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Train on rows X.
-
-        Args:
-            X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch; uint8 pixels are
-                scaled here, not by you. `isthmus.data.Shards`, and memory maps larger than a buffer of them, are
-                read while training and never held in memory.
-            y: ignored, but by models that are told of it, such as `ConditionalVAE`.
-            sample_weight: how much each row counts, (n,).
-            validation: rows whose loss is measured after each epoch; a pair (rows, y) for models that take y.
-            folder: where checkpoints and metrics go while training.
-            resume: go on from the newest checkpoint in `folder`, with the same data and parameters; random_state=None
-                takes the seed of that run.
-
-        Returns:
-            The estimator itself.
-
-        Raises:
-            ValueError, TypeError: bad data or parameters, in words.
-            NonFiniteError: a loss or gradient became NaN or infinite.
-            Interrupted: Ctrl-C. After any error the estimator is as it was before; with a folder, training can resume.
-        """
-        with joined(), self._all_or_nothing():
-            self._fit(X, y, sample_weight, validation, folder, resume)
-        return self
-
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
     ) -> None:
@@ -159,24 +123,6 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
         self.__dict__.pop("prior_", None)  # fitted to the codes of an earlier model
         self.history_ = self._train(objective, train, held_out, settings, folder, resume)
         self.n_iter_ = len(self.history_)
-
-    def _train(
-        self, objective: Objective, train: Rows | Stream, held_out: Rows | None, settings: Settings,
-        folder: str | Path | None, resume: bool,
-    ) -> list[dict[str, Any]]:  # fmt: skip
-        """Train `model_`, in place; returns its history."""
-        return fit(
-            self.model_,
-            objective,
-            train,
-            settings,
-            scaling=self.scaling_,
-            validation=held_out,
-            folder=folder,
-            resume=resume,
-            progress=self.verbose,
-            title=self._title,
-        )
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -1,16 +1,19 @@
-"""Parameters of training, which all estimators that are trained networks share."""
+"""What all estimators that are trained networks share: the parameters of training, and `fit`."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
-from ..processes import from_first
-from ..training import Schedule, Settings
+from ..objectives import Objective
+from ..processes import from_first, joined
+from ..training import Rows, Schedule, Settings, fit
 from ..training.checkpoint import checkpoints, recorded_settings
+from ..training.stream import Stream
 from .common import random_generator
 from .layer import MaybeLayer
 
@@ -55,6 +58,66 @@ class TrainingParameters(MaybeLayer):
     sharded: bool = False
     random_state: int | np.random.RandomState | None = None
     verbose: bool = False
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        validation: Any = None,
+        folder: str | Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train on rows X.
+
+        Args:
+            X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch; uint8 pixels are
+                scaled here, not by you. `isthmus.data.Shards`, and memory maps larger than a buffer of them, are
+                read while training and never held in memory; classifiers want theirs in memory.
+            y: ignored, but by models that learn from it: labels for `PretrainedClassifier`, conditions for
+                `ConditionalVAE`.
+            sample_weight: how much each row counts, (n,).
+            validation: rows whose loss is measured after each epoch; a pair (rows, y) for models that learn from y.
+            folder: where checkpoints and metrics go while training; layers of a model have folders of their own in it.
+            resume: go on from the newest checkpoint in `folder`, with the same data and parameters; random_state=None
+                takes the seed of that run.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError, TypeError: bad data, labels or parameters, in words.
+            NonFiniteError: a loss or gradient became NaN or infinite.
+            Interrupted: Ctrl-C. After any error the estimator is as it was before; with a folder, training can resume.
+        """
+        with joined(), self._all_or_nothing():  # type: ignore[attr-defined]
+            self._fit(X, y, sample_weight, validation, folder, resume)
+        return self
+
+    @abstractmethod
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
+    ) -> None:
+        """Learn what `fit` is given; it keeps the estimator as it was where this fails."""
+
+    def _train(
+        self, objective: Objective, train: Rows | Stream, held_out: Rows | None, settings: Settings,
+        folder: str | Path | None, resume: bool,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Train `model_`, in place; returns its history."""
+        return fit(
+            self.model_,  # type: ignore[attr-defined]
+            objective,
+            train,
+            settings,
+            scaling=self.scaling_,  # type: ignore[attr-defined]
+            validation=held_out,
+            folder=folder,
+            resume=resume,
+            progress=self.verbose,
+            title=self._title,
+        )
 
     def _check_parameters(self) -> None:
         super()._check_parameters()  # type: ignore[misc]
