@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from isthmus.cli.main import main
-from isthmus.cli.options import models
+from isthmus.cli.options import estimator_options, find_model, models
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((DOCS / "models").glob("[a-z]*.md"))}
@@ -50,15 +51,19 @@ def test_python_runs(name, tmp_path, monkeypatch):
         exec(compile(block, f"{name}.md", "exec"), names)  # noqa: S102
 
 
-SMALLER = {"--data": "digits", "--max-epochs": "1", "--layer-epochs": "1"}
-
-
 def smaller(words: list[str]) -> list[str]:
-    """A command on data that come along, as short as can be."""
-    for option, value in SMALLER.items():
-        if option in words:
-            words[words.index(option) + 1] = value
-    return [*words, "--no-report"] if words[0] == "train" else words
+    """A command on data that come along, and a training as short as can be."""
+    if "--data" in words:
+        words[words.index("--data") + 1] = "digits"
+    if words[0] != "train":
+        return words
+    if "--hidden" in words:  # an eighth of the units
+        first = words.index("--hidden") + 1
+        widths = list(takewhile(str.isdigit, words[first:]))
+        words[first : first + len(widths)] = [str(int(width) // 8) for width in widths]
+    options = {name for name, *_ in estimator_options(find_model(words[1]))}
+    epochs = [f"--{name.replace('_', '-')}=1" for name in ("max_epochs", "layer_epochs") if name in options]
+    return [*words, *epochs, "--no-report"]
 
 
 @every_page
