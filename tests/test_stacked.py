@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from isthmus.corruption import SaltAndPepper
 from isthmus.estimators.pretraining import make_layers, train_layers
 from isthmus.estimators.training_parameters import fit as fit_network
 from isthmus.files import UnreadableFile
-from isthmus.training import Interrupted, Scaling
+from isthmus.training import Scaling
 
 GREY = (pixel_images() / 255).reshape(-1, 64)
 SMALL = {"hidden": (12, 8), "layer_epochs": 2, "max_epochs": 2, "random_state": 0}
@@ -201,43 +200,6 @@ def test_a_deep_belief_net_draws_from_its_distribution(hidden, tmp_path):
 
 
 # --- folders, files, parameters ---------------------------------------------------------------------
-
-
-def test_runs_resume_by_layer(tmp_path, monkeypatch):
-    """Stopped in the second layer: the first one is read and not trained again, and all ends as if nothing had been."""
-    whole = StackedAutoencoder(3, **SMALL).fit(GREY, folder=tmp_path / "whole")
-    stages = []
-
-    def stopping(model, *arguments, folder=None, **keywords):
-        stages.append(Path(folder).name)
-        if len(stages) == 2:
-            raise Interrupted(f"Stopped. To go on: isthmus train --resume --out {folder}")
-        return fit_network(model, *arguments, folder=folder, **keywords)
-
-    monkeypatch.setattr("isthmus.estimators.training_parameters.fit", stopping)
-    model = StackedAutoencoder(3, **SMALL)
-    with pytest.raises(Interrupted, match=rf"--out {tmp_path}/run$"):  # the whole is resumed, not the layer
-        model.fit(GREY, folder=tmp_path / "run")
-    assert not hasattr(model, "model_")
-    first = (tmp_path / "run" / "layer-1" / "metrics.jsonl").read_text()
-    steps = []
-
-    def counting(model, *arguments, folder=None, **keywords):
-        before = len(list(Path(folder).glob("checkpoints/*")))
-        history = fit_network(model, *arguments, folder=folder, **keywords)
-        steps.append((Path(folder).name, before))
-        return history
-
-    monkeypatch.setattr("isthmus.estimators.training_parameters.fit", counting)
-    model.fit(GREY, folder=tmp_path / "run", resume=True)
-    assert stages == ["layer-1", "layer-2"]
-    assert steps == [("layer-1", 1), ("layer-2", 0), ("layer-3", 0), ("run", 0)]
-    assert (tmp_path / "run" / "layer-1" / "metrics.jsonl").read_text() == first  # its times too: it was not run again
-    assert weights(model.model_) == weights(whole.model_)
-    records = (tmp_path / "run" / "layer-3" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["loss"] for line in records] == [r["loss"] for r in whole.layers_[2]["history"]]
-    with pytest.raises(UnreadableFile, match="Expected the data that"):
-        StackedAutoencoder(3, **SMALL).fit(GREY[:50], folder=tmp_path / "run", resume=True)
 
 
 def test_an_estimator_as_a_parameter_is_saved_with_its_own(tmp_path):

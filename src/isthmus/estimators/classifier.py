@@ -18,10 +18,9 @@ from ..model import Conditional
 from ..nets import MLP
 from ..objectives import NegativeLogLikelihood
 from ..training import Rows, Scaling
-from ..training.rows import mix
 from .blocks import checked_weight
 from .labels import checked_labels, classes_of, is_labelled, one_hot
-from .layer import Layer
+from .layer import Layer, layer_seed
 from .likelihoods import choose_likelihood, choose_scaling
 from .network import BaseAutoencoder
 from .pretraining import LayerKind, layer_records, make_layers, one_per_layer, train_layers
@@ -116,9 +115,9 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
         layers, n = [], len(self.hidden)
         for i, width in enumerate(self.hidden):
             own = {"hidden": (width,), "pretraining": "none", "max_epochs": self.layer_epochs, "patience": None}
-            layer = clone(self).set_params(**own, random_state=mix(seed, i + 1) % 2**31)
+            layer = clone(self).set_params(**own)
             title = f"{type(self).__name__}: layer {i + 1} of {n}, {width} units, with labels"
-            layer._layer = Layer(title, self.scaling_ if i == 0 else Scaling())
+            layer._layer = Layer(title, layer_seed(seed, i), self.scaling_ if i == 0 else Scaling())
             layers.append(layer)
         return layers
 

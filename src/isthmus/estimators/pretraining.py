@@ -12,12 +12,12 @@ from sklearn.base import clone
 from ..nets import Activation
 from ..processes import LostProcess
 from ..training import Interrupted, Scaling
-from ..training.rows import mix
+from ..training.checkpoint import remove_checkpoints
 from .autoencoder import Autoencoder
 from .contractive import ContractiveAutoencoder
 from .denoising import DenoisingAutoencoder
 from .k_sparse import KSparseAutoencoder
-from .layer import Layer
+from .layer import Layer, layer_seed
 from .network import BaseAutoencoder
 from .rbm import RBM
 from .saved import value_of
@@ -102,7 +102,7 @@ def make_layers(
     layers = []
     for i, (kind, activation) in enumerate(zip(kinds, activations, strict=True)):
         made = _from_template(kind, activation)
-        own: dict[str, Any] = {"n_components": widths[i + 1], "hidden": (), "random_state": mix(seed, i + 1) % 2**31}
+        own: dict[str, Any] = {"n_components": widths[i + 1], "hidden": ()}
         if i > 0:
             likelihood = "bernoulli" if activations[i - 1] == "sigmoid" else "fixed_gaussian"
         own |= {"likelihood": likelihood} | parameters | ({} if i == 0 else {"binarisation": "none"})
@@ -110,6 +110,7 @@ def make_layers(
         made.likelihood_ = likelihood  # known before it is fitted, for whoever builds its model
         made._layer = Layer(
             f"{title}: layer {i + 1} of {len(kinds)}, {widths[i]}-{widths[i + 1]}",
+            layer_seed(seed, i),
             scaling if i == 0 else Scaling(),
             _RANGE_OF_CODES.get(activations[i - 1]) if i else None,
         )
@@ -172,6 +173,9 @@ def train_layers(
         Hinton, Osindero, Teh (2006). A fast learning algorithm for deep belief nets. Neural Computation 18.
         Bengio, Lamblin, Popovici, Larochelle (2007). Greedy layer-wise training of deep networks. NIPS 19.
     """
+    if folder is not None and not resume:  # of an earlier run, with which this one would go on after a stop
+        for old in (Path(folder), *Path(folder).glob("layer-*")):
+            remove_checkpoints(old)
     for number, layer in enumerate(layers, 1):
         place = None if folder is None else Path(folder) / f"layer-{number}"
         try:

@@ -17,7 +17,6 @@ from ..evaluation.chunks import device_of
 from ..model import LatentVariableModel
 from ..objectives import Objective
 from ..training import Rows, Scaling, Settings
-from ..training.checkpoint import remove_checkpoints
 from ..training.stream import Stream
 from .architecture import hidden_widths
 from .autoencoder import Autoencoder
@@ -147,11 +146,7 @@ class StackedAutoencoder(Autoencoder):
         )
         self.layers_ = layer_records(layers, self._widths(self.n_features_in_))
         self.model_ = unrolled([copy.deepcopy(layer.model_) for layer in layers], tied=self.tied).eval()
-        if self.fine_tune:
-            return super()._train(objective, train, held_out, settings, folder, resume)
-        if folder is not None and not resume:
-            remove_checkpoints(Path(folder))  # of an earlier run
-        return []
+        return super()._train(objective, train, held_out, settings, folder, resume) if self.fine_tune else []
 
     @property
     def is_belief_net_(self) -> bool:

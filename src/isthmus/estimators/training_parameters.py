@@ -132,9 +132,13 @@ class TrainingParameters(MaybeLayer):
 
     def _seed(self, resumed: str | Path | None) -> int:
         """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
+        if self._layer is not None:
+            return self._layer.seed
         seed: Any = None
-        if self.random_state is None and resumed is not None and (found := checkpoints(Path(resumed))):
-            seed = recorded_settings(found[-1]).get("seed")
+        if self.random_state is None and resumed is not None:
+            places = Path(resumed), Path(resumed) / "layer-1"  # where it was stopped in a layer: see `layer_seed`
+            found = [path for place in places for path in checkpoints(place)[-1:]]
+            seed = recorded_settings(found[0]).get("seed") if found else None
         if not isinstance(seed, int) or isinstance(seed, bool):
             seed = int(random_generator(self.random_state).randint(2**31 - 1))
         return from_first(seed)
