@@ -1,8 +1,9 @@
 """Training the family against the lectures' own style: the same networks, losses, batches and epochs, in turn.
 
 The plain loop reads images one by one through a loader, as torchvision's MNIST does, and minimises the same sums with
-the same optimiser; what it ends with, the squared error of test images, stands beside the speed. `k-sparse, selection`
-is the share of a step that choosing the k largest takes.
+the same optimiser; what it ends with, the squared error of test images, stands beside the speed. Isthmus compiles its
+steps in the first epoch, which is counted for neither. `selection` is the share of a step that choosing the k largest
+takes.
 """
 
 from __future__ import annotations

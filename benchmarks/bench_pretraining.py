@@ -3,8 +3,9 @@
 The same three denoising autoencoders (a quarter of the inputs masked, sigmoid units, untied weights, cross-entropy
 summed over features), epochs, batches of 128 and Adam at 1e-3 in all. Two loops in plain PyTorch: the one of tutorials,
 a `DataLoader` whose batches go through the frozen layers below at every step, and the same without both, which slices
-tensors and computes the codes below once. Isthmus trains as `StackedAutoencoder` does. One evaluator measures all: the
-squared error of each layer's reconstruction of its own clean inputs, summed over features, mean over examples.
+tensors and computes the codes below once. Isthmus trains as `StackedAutoencoder` does; all run on the CPU. One
+evaluator measures all: the squared error of each layer's reconstruction of its own clean inputs, summed over features,
+mean over examples.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ Pair = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 
 
 def isthmus(images: np.ndarray, size: Size) -> list[Pair]:
-    """Estimators, one after the other, in the default device and with whatever compiling is worth it."""
+    """Estimators, one after the other, with whatever compiling is worth it, its time included."""
     n_layers = len(size.widths) - 1
     layers = make_layers(
         ["denoising"] * n_layers,
