@@ -105,6 +105,20 @@ def test_validation_and_patience():
     watched = stopped._some_of_each_class(DIGIT, np.ones(100, bool), 0)
     shares = np.bincount(DIGIT[watched], minlength=10) / np.bincount(DIGIT)
     assert np.abs(shares - 0.1).max() < 0.05  # of each class
+    with pytest.raises(ValueError, match="more rows of each class"):
+        PretrainedClassifier(**SMALL, patience=2).fit(GREY[:2], DIGIT[:2])
+    assert PretrainedClassifier(**SMALL, patience=2).fit(GREY[:4], [0, 0, 1, 1]).n_iter_ == 2
+
+
+def test_rows_held_out_for_patience_count_by_their_weight():
+    weight = 1.0 + np.arange(100) % 7
+    model = PretrainedClassifier(**SMALL | {"max_epochs": 1}, pretraining="none", patience=1)
+    model.fit(GREY, DIGIT, sample_weight=weight)
+    watched = model._some_of_each_class(DIGIT, np.ones(100, bool), model._seed(None))
+    loss = -model.predict_log_proba(GREY[watched])[np.arange(len(watched)), DIGIT[watched]]
+    expected = np.average(loss, weights=weight[watched])
+    assert abs(expected - loss.mean()) > 1e-4
+    assert model.history_[-1]["validation"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
         held_out = self._held_out(validation)
         if held_out is None and self.patience is not None:
             watched = self._some_of_each_class(y, labelled, seed)
-            held_out = Rows(torch.from_numpy(rows[watched]), target=one_hot(y[watched], self.classes_))
+            held_out = self._told(rows, y, weight, watched)
             rest = np.setdiff1d(np.arange(len(rows)), watched)
             rows, y, labelled, weight = rows[rest], y[rest], labelled[rest], None if weight is None else weight[rest]
         check_weights_fit(
@@ -166,11 +166,7 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
             torch.manual_seed(seed)
             self.model_ = self._model(self.n_features_in_)
         self._pretrain(rows, y, weight, seed, folder, resume)
-        train = Rows(
-            torch.from_numpy(rows[labelled]),
-            weight=None if weight is None else torch.from_numpy(weight[labelled]),
-            target=one_hot(y[labelled], self.classes_),
-        )
+        train = self._told(rows, y, weight, labelled)
         self.history_ = self._train(NegativeLogLikelihood(), train, held_out, self._settings(seed), folder, resume)
         self.n_iter_ = len(self.history_)
 
@@ -202,14 +198,21 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
         labelled = is_labelled(y, self.classes_)
         if not labelled.any():
             raise ValueError("Expected validation rows with labels, got none; leave validation out.")
-        return Rows(torch.from_numpy(rows[labelled]), target=one_hot(y[labelled], self.classes_))
+        return self._told(rows, y, None, labelled)
+
+    def _told(self, rows: np.ndarray, y: np.ndarray, weight: np.ndarray | None, chosen: np.ndarray) -> Rows:
+        """Some rows with their classes and weights."""
+        weights = None if weight is None else torch.from_numpy(weight[chosen])
+        return Rows(torch.from_numpy(rows[chosen]), weight=weights, target=one_hot(y[chosen], self.classes_))
 
     def _some_of_each_class(self, y: np.ndarray, labelled: np.ndarray, seed: int) -> np.ndarray:
-        """Rows to hold out for `patience`, of each class its share, and at least one."""
+        """Rows to hold out for `patience`, of each class its share, and at least one in all."""
         generator = np.random.RandomState(seed)
         orders = [generator.permutation(np.flatnonzero(labelled & (y == label))) for label in self.classes_]
         parts = [order[: round(self.validation_fraction * len(order))] for order in orders]
-        watched = np.concatenate(parts) if any(map(len, parts)) else max(orders, key=len)[:1]
+        if not any(map(len, parts)):
+            largest = max(range(len(orders)), key=lambda i: len(orders[i]))
+            parts[largest] = orders[largest][:1]
         if any(len(order) == len(part) for order, part in zip(orders, parts, strict=True)):
             raise ValueError("Expected more rows of each class to hold some out for patience; use validation=.")
-        return np.sort(watched)
+        return np.sort(np.concatenate(parts))
