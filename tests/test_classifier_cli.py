@@ -93,6 +93,17 @@ def test_what_is_refused(run, tmp_path, capsys):
     assert "Expected a classifier in" in capsys.readouterr().err
 
 
+def test_classes_of_test_rows_alone_are_an_error_before_anything_is_written(tmp_path, capsys):
+    lines = [f"{i % 7},{i % 5},{('cat', 'emu')[i % 2] if i else 'dog'}" for i in range(40)]
+    (tmp_path / "rare.csv").write_text("\n".join(["a,b,kind", *lines]) + "\n")
+    command = ["train", "pretrained-classifier", "--data", str(tmp_path / "rare.csv"), "--label", "kind", *SMALL]
+    seeds = range(4)
+    codes = [main([*command, "--no-report", "--split-seed", f"{i}", "--out", f"{tmp_path}/{i}"]) for i in seeds]
+    assert set(codes) == {0, 1}  # the only dog is among the rows to learn from, or not
+    assert "Expected labels among ['cat', 'emu'], got also dog" in capsys.readouterr().err
+    assert [(tmp_path / f"{i}").exists() for i in seeds] == [code == 0 for code in codes]
+
+
 def test_layers_by_name_on_the_command_line(tmp_path, capsys):
     command = ["train", "stacked-autoencoder", "--layer", "rbm", "denoising", "--hidden", "8", "--n-components", "3"]
     command += ["--layer-epochs", "1", "--max-epochs", "1", "--out", str(tmp_path / "run"), "--no-report"]

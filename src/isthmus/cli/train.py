@@ -10,6 +10,7 @@ from typing import Any
 from ..data import DataSet
 from ..estimators import BaseAutoencoder, LatentEstimator, TrainingParameters
 from ..estimators.conditions import Conditions
+from ..estimators.labels import checked_labels, classes_of, is_labelled, one_hot
 from ..evaluation import Evaluation, evaluate
 from ..evaluation.given import given
 from ..files import FORMAT, read_json, remove, write_json
@@ -167,11 +168,17 @@ def _check_labels(estimator: LatentEstimator, data: DataSet) -> None:
         raise ValueError(
             f"Expected labels for {type(estimator).__name__} to learn, got data without them; {NO_LABELS}."
         )
+    others = [(x, y) for x, y in (data.part("validation"), data.part("test")) if len(x)]
+    if _classifies(estimator):
+        labels = checked_labels(data.y_train, len(data.x_train))
+        classes = classes_of(labels[is_labelled(labels)])
+        for x, y in others:
+            labels = checked_labels(y, len(x))
+            one_hot(labels[is_labelled(labels, classes)], classes)
     if given(estimator, data.y_train, NO_LABELS):
         conditions = Conditions.of(data.y_train)
-        for x, y in (data.part("validation"), data.part("test")):
-            if len(x):
-                conditions.as_tensor(y, len(x))
+        for x, y in others:
+            conditions.as_tensor(y, len(x))
 
 
 def _classifies(estimator: Any) -> bool:
