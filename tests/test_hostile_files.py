@@ -58,7 +58,7 @@ RECORDS: dict[str, tuple[Change, str]] = {
     "names' type": (lambda r, t: r["fitted"].update(feature_names_in_=[1] * 6), "feature_names_in_ of another type"),
     "another tensor": (lambda r, t: t.update(transform=torch.ones(2)), "also transform"),
     "a tensor gone": (lambda r, t: t.pop(sorted(t)[-2]), "Expected a whole"),
-    "a tensor's shape": (lambda r, t: t.update({n: v[..., :1] for n, v in t.items()}), "Expected a whole"),
+    "a tensor's shape": (lambda r, t: t.update({n: v.reshape(-1)[:1] for n, v in t.items()}), "Expected a whole"),
     "a tensor's type": (lambda r, t: t.update({n: v.int() for n, v in t.items()}), "Expected a whole"),
 }
 NETWORKS: dict[str, tuple[Change, str]] = {
