@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from estimator_cases import QUICK, every_estimator, every_network, pixel_images, real_table
+from estimator_cases import QUICK, every_estimator, every_kind, every_network, pixel_images, real_table
 from isthmus import PCA, VAE, Autoencoder
 
 TABLE = real_table(40)
@@ -44,7 +44,7 @@ ROWS = {
 }
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize(("X", "error", "message"), ROWS.values(), ids=ROWS)
 def test_rows_that_cannot_be_learned_from(make, X, error, message):
     with pytest.raises(error, match=f"(?s){message}"):
@@ -54,7 +54,7 @@ def test_rows_that_cannot_be_learned_from(make, X, error, message):
 NOT_AS_WIDE = ("no features", "strings", "object", "a frame with text")  # another message comes first
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize("name", [name for name in ROWS if name not in NOT_AS_WIDE])
 def test_rows_that_cannot_be_scored(make, name):
     X, error, message = ROWS[name]
@@ -64,7 +64,7 @@ def test_rows_that_cannot_be_scored(make, name):
             method(X)
 
 
-@every_estimator
+@every_kind
 def test_rows_of_another_shape(make):
     model = make().fit(TABLE)
     with pytest.raises(ValueError, match="X has 5 features, but .* is expecting 6 features"):

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from estimator_cases import LINEAR, MAKE, QUICK, every_estimator, every_network, pixel_images, real_table
+from estimator_cases import LINEAR, MAKE, QUICK, every_estimator, every_kind, every_network, pixel_images, real_table
 from isthmus import VAE, Autoencoder
 from isthmus.training import Interrupted
 
@@ -67,7 +67,7 @@ def test_whole_numbers_of_weight_are_repeated_rows_where_nothing_is_random(likel
     assert losses[0] != pytest.approx(losses[2], rel=1e-3)
 
 
-@every_estimator
+@every_kind
 def test_in_a_pipeline_and_chosen_by_score(make, table):
     pipeline = make_pipeline(StandardScaler(), make(max_epochs=40, batch_size=30, learning_rate=0.03))
     name = pipeline.steps[-1][0]
@@ -102,7 +102,7 @@ def test_frames_out_as_asked_and_names_of_features(make, table):
         assert model.fit_prior(table).sample(2).shape == (2, 6)
 
 
-@every_estimator
+@every_kind
 def test_every_container_is_the_same_data(make, table):
     names = [f"column {i}" for i in range(6)]
     frame = pd.DataFrame(table, columns=names)
@@ -126,7 +126,7 @@ def test_every_container_is_the_same_data(make, table):
 # --- images ----------------------------------------------------------------------------------------
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (2, 4, 8)])
 def test_images_keep_their_shape(make, images, shape):
     X = images.reshape(-1, *shape)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from estimator_cases import MAKE, QUICK, every_estimator, every_network
+from estimator_cases import MAKE, QUICK, every_estimator, every_kind
 from isthmus import PCA, VAE, evaluate
 from isthmus.data import Shards
 from isthmus.data.statistics import find_statistics
@@ -38,7 +38,7 @@ def test_results_of_a_row_do_not_depend_on_where_it_lies(make, rows, monkeypatch
     assert model.score(shards) == model.score(rows)
 
 
-@every_estimator
+@every_kind
 def test_rows_that_fit_in_a_buffer_are_those_in_memory(make, tmp_path):
     np.save(tmp_path / "x.npy", TABLE)
     codes = make(2).fit(TABLE).transform(TABLE)
@@ -46,7 +46,7 @@ def test_rows_that_fit_in_a_buffer_are_those_in_memory(make, tmp_path):
         np.testing.assert_array_equal(make(2).fit(rows).transform(TABLE), codes)
 
 
-@every_network
+@pytest.mark.parametrize("make", [MAKE["Autoencoder"], MAKE["VAE"]], ids=["Autoencoder", "VAE"])
 @pytest.mark.parametrize("likelihood", ["auto", "gaussian", "bernoulli", "discretised_logistic"])
 @pytest.mark.parametrize("kind", ["pixels", "table", "unit", "levels"])
 def test_likelihood_and_units_are_chosen_as_for_rows_in_memory(make, likelihood, kind):
@@ -118,7 +118,7 @@ def test_a_streamed_fit_resumes_and_is_told_what_it_was(tmp_path):
     assert_same(weights(longer.model_), weights(whole.model_))
 
 
-@every_estimator
+@every_kind
 @pytest.mark.parametrize("rows", [TABLE, PIXELS, (PIXELS > 99) * 1.0], ids=["table", "pixels", "binary"])
 def test_measures_are_those_of_rows_in_memory(make, rows, monkeypatch):
     monkeypatch.setattr(evaluate_module, "BLOCK_ROWS", 256)
