@@ -19,10 +19,13 @@ from ..evaluation.chunks import map_rows
 from ..linear import Covariance, LinearFit, LinearGaussian, covariance_of
 from ..training import Scaling
 from .base import PIXEL_LEVELS, LatentEstimator, random_generator
-from .blocks import block_rows, checked_weight, column_moments, in_blocks
+from .blocks import checked_weight, column_moments, in_blocks
 from .saved import value_of
 
 __all__ = ["BaseLatentGaussian", "BaseLinear"]
+
+
+BLOCK_NUMBERS = 2**18  # of rows whose covariance is added up: 2 MB, of which there are several copies for a moment
 
 
 class BaseLinear(LatentEstimator):
@@ -95,7 +98,7 @@ class BaseLinear(LatentEstimator):
         share = np.full(len(rows), 1 / len(rows)) if weight is None else weight / weight.sum()
 
         def blocks() -> Iterator[tuple[Tensor, Tensor]]:
-            size = block_rows(rows)
+            size = max(256, BLOCK_NUMBERS // n_features)
             for start in range(0, len(rows), size):
                 here = slice(start, start + size)
                 centred = self.data_units(rows[here]) - self.mean_
