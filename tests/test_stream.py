@@ -25,7 +25,11 @@ from training_cases import assert_same, dying_at, short_run, weights
 
 N = 1003
 X = np.stack([np.arange(N), np.arange(N) % 7, -np.arange(N)], axis=1).astype(np.float32)
-OTHERS = {"condition": torch.arange(N)[:, None] % 5, "weight": 1.0 + torch.arange(N) % 3}
+OTHERS = {
+    "condition": torch.arange(N)[:, None] % 5,
+    "weight": 1.0 + torch.arange(N) % 3,
+    "target": torch.arange(N) % 7,
+}
 SMALL = 2000  # bytes: ten groups
 
 
