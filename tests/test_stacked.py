@@ -137,7 +137,7 @@ def test_tied_weights_stay_tied_and_untied_ones_come_apart(kind):
 def test_scores_and_codes_of_codes_are_in_the_units_that_they_should_be():
     """Codes of a sigmoid count as probabilities above; others are reconstructed through the activation they are of."""
     for activation, likelihood, above in (("sigmoid", "bernoulli", None), ("relu", "fixed_gaussian", "relu")):
-        layers = StackedAutoencoder(3, **SMALL, activation=activation)._layers(64)
+        layers = StackedAutoencoder(3, **SMALL, activation=activation)._layers(64, likelihood="bernoulli")
         assert [layer.likelihood for layer in layers[1:]] == [likelihood] * 2
         assert [layer._layer.activation for layer in layers] == [None, above, above]
         assert [layer._layer.scaling for layer in layers[1:]] == [Scaling()] * 2
@@ -245,3 +245,11 @@ def test_layers_that_cannot_be_are_refused_before_training(options, words):
     with pytest.raises((ValueError, TypeError), match=words):
         model.fit(real_table())
     assert not hasattr(model, "n_features_in_")
+
+
+def test_a_second_fit_knows_nothing_of_the_first_one_s_data():
+    model = StackedAutoencoder(3, **SMALL, likelihood="gaussian").fit(real_table())
+    model.set_params(likelihood="auto", layer="rbm").fit(GREY)
+    assert weights(model.model_) == weights(StackedAutoencoder(3, **SMALL, layer="rbm").fit(GREY).model_)
+    with pytest.raises(ValueError, match="got 'gaussian'. This is layer 1 of 3, RBM"):
+        model.set_params(likelihood="gaussian").fit(GREY)

@@ -74,7 +74,7 @@ def check_range(name: str, rows: np.ndarray | Shards, pixels: bool) -> None:
     if lowest < -TOLERANCE or highest > 1 + TOLERANCE:
         raise ValueError(
             f"Expected data in [0, 1] for the likelihood {name!r}, got [{lowest:g}, {highest:g}]; "
-            "use sklearn.preprocessing.MinMaxScaler, uint8 pixels, or likelihood='gaussian'."
+            "use sklearn.preprocessing.MinMaxScaler, uint8 pixels, or a Gaussian likelihood."
         )
     blocks = rows.blocks() if isinstance(rows, Shards) else [rows]
     if name == "discretised_logistic" and not all(_is_levels(block / unit * PIXEL_LEVELS) for block in blocks):

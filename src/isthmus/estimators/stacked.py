@@ -99,14 +99,14 @@ class StackedAutoencoder(Autoencoder):
     def _widths(self, n_features: int) -> tuple[int, ...]:
         return (n_features, *hidden_widths(self), self.n_components)
 
-    def _layers(self, n_features: int, seed: int = 0) -> list[BaseAutoencoder]:
-        """The layers, unfitted; before a fit with units that do not matter."""
+    def _layers(self, n_features: int, seed: int = 0, likelihood: str | None = None) -> list[BaseAutoencoder]:
+        """The layers, unfitted, for data of this likelihood; None is that of the data that it was fitted to."""
         widths = self._widths(n_features)
         return make_layers(
             one_per_layer(self.layer, len(widths) - 1),
             widths,
             (*[self.activation] * len(hidden_widths(self)), self.code_activation),
-            likelihood=getattr(self, "likelihood_", "bernoulli"),
+            likelihood=likelihood or self.likelihood_,
             scaling=getattr(self, "scaling_", Scaling()),
             title=type(self).__name__,
             seed=seed,
@@ -129,7 +129,7 @@ class StackedAutoencoder(Autoencoder):
             )
         if self.layer_epochs < 1:
             raise ValueError(f"Expected layer_epochs >= 1, got {self.layer_epochs}.")
-        self._layers(1)  # they check themselves
+        self._layers(1, likelihood="bernoulli" if self.likelihood == "auto" else self.likelihood)  # checked there
 
     def _train(
         self, objective: Objective, train: Rows | Stream, held_out: Rows | None, settings: Settings,
