@@ -44,6 +44,12 @@ def test_codes_have_alpha_k_numbers(alpha, kept):
     assert set((model.transform(DIGITS) != 0).sum(axis=1)) == {kept}
 
 
+def test_units_that_are_not_kept_are_zero_without_a_sign():
+    code = TopKHead(4, 10, k=3).eval()(torch.randn(50, 4)).mean
+    assert (code == 0).any()
+    assert not torch.signbit(code[code == 0]).any()  # -0.0 in a table of codes looks like a small number
+
+
 @pytest.mark.parametrize("annealing", [0.0, 0.5])
 def test_with_all_units_it_is_an_autoencoder(annealing):
     """Bit for bit: the same weights, the same losses, the same codes."""

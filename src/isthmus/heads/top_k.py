@@ -138,7 +138,7 @@ class TopKHead(PointHead):
         kept = top_k_mask(activations + self.advantage, self._k_now() if self.training else self.k_test)
         if self.training:
             self._watch(activations.detach(), kept)
-        return Point(activations * kept)
+        return Point(torch.where(kept, activations, 0.0))  # a product would leave -0.0 of negative ones
 
     def extra_repr(self) -> str:
         """What a checkpoint knows this head again by: a run does not go on with another k."""
