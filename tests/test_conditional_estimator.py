@@ -285,5 +285,9 @@ def test_a_report_of_a_conditional_model(tmp_path):
     page = write_report(tmp_path, {"CVAE": model}, data, measures).read_text()
     assert "CVAE was told them" in page
     assert "were found, not taught" not in page
+    assert "Trained without labels" not in page  # it was told them
+    assert "classes read from the code" not in page
+    assert "lower bound on log\u00a0p(x|y)" in page
+    assert "log\u00a0p(x) " not in page
     files = {path.stem for path in (tmp_path / "plots").iterdir()}
     assert {"samples-cvae", "samples-cvae-classes", "network-cvae"} <= files

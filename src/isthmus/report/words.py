@@ -18,6 +18,9 @@ __all__ = ["command_line", "highlights", "listed", "measure_table", "settings", 
 _HIGHER = {"bound", "log_likelihood", "logistic_accuracy", "neighbours_accuracy", "accuracy"}
 _LOWER = {"squared_error", "squared_error_per_feature", "bits_per_dimension", "error", "log_loss"}
 
+_PROBABILITY = {False: "p(x)", True: "p(x|y)"}
+"""What is bounded, by whether the model is told y."""
+
 
 def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
@@ -41,12 +44,13 @@ def summary(views: Sequence[ModelView], data: Any, measures: Mapping[str, Any]) 
     )
     unseen = len(data.x_test) or len(data.x_valid)
     what = f"On {unseen:,} examples not seen in training" if unseen else "On the training examples"
-    found = _found(measures, [view.name for view in views], what, n_features)
+    found = _found(measures, views, what, n_features)
     return (first, " ".join(found)) if found else (first,)
 
 
-def _found(measures: Mapping[str, Any], names: Sequence[str], what: str, n_features: int) -> list[str]:
+def _found(measures: Mapping[str, Any], views: Sequence[ModelView], what: str, n_features: int) -> list[str]:
     """Sentences about the measures that are there."""
+    names, told = [view.name for view in views], {view.name for view in views if view.conditional}
     sentences = []
     errors = {name: m for name in names if (m := _find(measures, name, "squared_error"))}
     if errors:
@@ -67,10 +71,13 @@ def _found(measures: Mapping[str, Any], names: Sequence[str], what: str, n_featu
             grey = ", grey values counted as probabilities" if of.startswith("grey") else ""
             grey = grey or (f" of pixels after {of}" if "binarisation" in of else "")
             sentences.append(
-                f"{name} also says how probable an example is: its lower bound on log\u00a0p(x) is "
+                f"{name} also says how probable an example is: its lower bound on "
+                f"log\u00a0{_PROBABILITY[name in told]} is "
                 f"{_text(bound)[0]}\u00a0nats in the mean{grey}, and its code holds {_text(rate)[0]}\u00a0nats."
             )
-    accuracy = {name: m for name in names if (m := _find(measures, name, "neighbours_accuracy"))}
+    # A conditional model is told the labels: what its codes say of them besides is no merit.
+    untold = [name for name in names if name not in told]
+    accuracy = {name: m for name in untold if (m := _find(measures, name, "neighbours_accuracy"))}
     if accuracy:
         each = listed([f"{100 * m.value:.0f}\u00a0%{_of(name, names)}" for name, m in accuracy.items()])
         sentences.append(f"Trained without labels, the codes still tell classes apart: by nearest neighbours, {each}.")
@@ -85,14 +92,16 @@ def highlights(views: Sequence[ModelView], measures: Mapping[str, Any]) -> tuple
     """Up to four numbers: how narrow the code is, and the best of each of the main measures."""
     last = views[-1]
     found = [Highlight(f"{last.data.n_features:,} → {last.n_components}", "numbers in an example and in its code")]
-    names = [view.name for view in views]
+    names, told = [view.name for view in views], {view.name for view in views if view.conditional}
+    given = len(told) == len(names)  # bounds on p(x|y) and on p(x) don't compare, nor do codes that need not tell y
     wanted = (
         ("squared_error", min, "squared error of an example", ""),
-        ("bound", max, "lower bound on log\u00a0p(x)", "\u00a0nats"),
+        ("bound", max, f"lower bound on log\u00a0{_PROBABILITY[given]}", "\u00a0nats"),
         ("neighbours_accuracy", max, "classes read from the code by nearest neighbours", "\u00a0%"),
     )
     for key, choose, label, unit in wanted:
-        values = {name: m for name in names if (m := _find(measures, name, key))}
+        counted = [name for name in names if name not in told or key == "squared_error" or (key == "bound" and given)]
+        values = {name: m for name in counted if (m := _find(measures, name, key))}
         if not values:
             continue
         best = choose(values, key=lambda name: values[name].value)
