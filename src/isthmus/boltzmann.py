@@ -76,7 +76,7 @@ class RestrictedBoltzmannMachine(LatentVariableModel):
         if visible == hidden == "gaussian":
             raise ValueError(
                 "Expected Bernoulli units in one of the layers, got Gaussian ones in both, which have no density where "
-                "a singular value of the weights is above 1; use hidden='bernoulli', or FactorAnalysis."
+                "a singular value of the weights is above 1; use Bernoulli hidden units, or FactorAnalysis."
             )
         weights = nn.Linear(n_features, n_components)
         nn.init.normal_(weights.weight, std=0.01)
@@ -168,8 +168,8 @@ class RestrictedBoltzmannMachine(LatentVariableModel):
         if sizes[layer] > MOST_ENUMERATED:
             raise ValueError(
                 f"Expected at most {MOST_ENUMERATED} Bernoulli units in one of the layers to sum over, got "
-                f"{' and '.join(f'{n} {name}' for name, n in sizes.items())} ones; use free energies, which compare "
-                "rows of one model."
+                f"{' and '.join(f'{n} {name}' for name, n in sizes.items())} ones; use free energies (score_samples), "
+                "which compare rows of one model."
             )
         log_z = model.visible_bias.new_full((), -math.inf)
         for states in _all_states(sizes[layer], log_z):

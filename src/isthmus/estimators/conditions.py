@@ -67,7 +67,7 @@ class Conditions(NamedTuple):
             ValueError, TypeError: missing or unknown labels, another number or another kind of them.
         """
         if conditions is None:
-            raise ValueError(f"Expected {self._wanted} as conditions, got None; this model is told of each row's own.")
+            raise ValueError(f"Expected {self._wanted} as conditions, got None; pass one for each row, or one for all.")
         values = _values(conditions)
         one = values.ndim == (0 if self.classes is not None else 1)
         shape = () if self.classes is not None else (self.width,)
