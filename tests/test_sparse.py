@@ -78,7 +78,7 @@ def outputs(model: LatentVariableModel, x: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("activation", ACTIVITY)
 @pytest.mark.parametrize(("layers", "chosen"), [
-    ("code", [2]), ("hidden", [0, 1]), ("all", [0, 1, 2]), ((0,), [0]), ((1, -1), [1, 2]),
+    ("code", [2]), ("hidden", [0, 1]), ("all", [0, 1, 2]), ((0,), [0]), ((1, -1), [1, 2]), ((2, -1, 2), [2]),
 ])  # fmt: skip
 def test_kl_sparsity_sums_over_the_units_of_the_layers(activation, layers, chosen) -> None:
     model, batch = model_of(activation), real(12)

@@ -104,7 +104,7 @@ def _chosen(encoder: Conditional, hidden: Sequence[Tensor], code: Tensor, layers
     else:
         if not all(-len(every) <= number < len(every) for number in layers):
             raise ValueError(f"Expected layers among 0, ..., {len(every) - 1}, the last being the code, got {layers}.")
-        chosen = [every[number] for number in layers]
+        chosen = [every[number] for number in dict.fromkeys(number % len(every) for number in layers)]  # each once
     if not chosen:
         raise ValueError(f"Expected a layer to be sparse, got none for layers={layers!r}; use 'code'.")
     return [(at_least_float32(output), activation) for output, activation in chosen]
