@@ -170,7 +170,8 @@ class RBM(BaseAutoencoder):
         Raises:
             ValueError: rows of another shape or out of range, or too many units to sum over.
         """
-        return self.score_samples(X) - self.log_partition()
+        log_partition = self.log_partition()  # first, as that may be impossible
+        return self.score_samples(X) - log_partition
 
     def gibbs(self, X: Any, n_steps: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """What rows become in so many steps of a Gibbs chain: means of p(v|h) at its end.
