@@ -18,7 +18,7 @@ from isthmus import (
     StackedAutoencoder,
 )
 from isthmus.estimators.classifier import PretrainedClassifier
-from isthmus.objectives import ELBO, Objective
+from isthmus.objectives import ELBO, ContrastiveDivergence, Objective
 from isthmus.report.layers import describe
 from isthmus.report.losses import loss_text, words_of
 from isthmus.report.network import network_diagram
@@ -71,6 +71,10 @@ def test_what_makes_a_model_itself_is_named():
     assert noisy.loss.endswith("salt and pepper")
     told = describe(ConditionalVAE(4, **QUICK).fit(X, [0, 1] * 50))
     assert told.n_conditions == 2
+    texts = {text.get_text() for text in network_diagram(told, LIGHT).axes[0].texts}
+    assert {r"$p(x \mid z, c)$", "$q(z|x, c)$"} <= texts
+    assert r"\log p(x \mid z, c)" in told.loss
+    assert r"q(z \mid x, c)" in told.loss
     assert describe(PCA(3).fit(real_table())).kind == "point"
     # Whose weights are one another's: a Boltzmann machine's by its nature, but not a noisy linear model's.
     tied = {model: describe(model(3).fit(X)).tied for model in (PCA, ProbabilisticPCA, FactorAnalysis)}
@@ -107,4 +111,8 @@ def test_losses_in_words():
     assert words_of("GaussianNoise") == "Gaussian noise"
     assert loss_text(MyOwnIDEA()) == "my own IDEA"
     assert r"4\,\mathrm{KL}" in loss_text(ELBO(beta=4.0))
+    assert loss_text(ContrastiveDivergence()).endswith("after 1 Gibbs step from $x$")
+    assert loss_text(ContrastiveDivergence(n_steps=5, persistent=True)).endswith(
+        "after 5 Gibbs steps in persistent chains"
+    )
     assert torch.is_grad_enabled()

@@ -164,7 +164,7 @@ def describe(estimator: Any) -> Network:
         "sampled" if has_prior or type(head).__name__.endswith("GaussianHead") else "point",
         None if decoder is None else _layers(steps(decoder, n_code, told)),
         replace(data, label="" if decoder is None else _head_name(decoder.head)),
-        loss_text(estimator._objective()),
+        loss_text(estimator._objective(), "z, c" if told else "z"),
         told,
         decoder is not None and any(isinstance(part, Transposed) for part in decoder.modules()),
     )

@@ -28,13 +28,16 @@ def loss_text(objective: Any, given: str = "z") -> str:
         parts = [_PENALTIES.get(name, words_of(name)) for name in named]  # a function only has something recorded
         return " + ".join([loss_text(objective.objective, given), *parts])
     if name == "Reconstruction":
-        return r"$-\log p(x \mid z)$"
+        return rf"$-\log p(x \mid {given})$"
     if name == "ELBO":
         weight = "" if objective.beta == 1 else f"{objective.beta:g}\\,"
-        return rf"$-\mathrm{{E}}_q[\log p(x \mid z)] + {weight}\mathrm{{KL}}(q(z \mid x) \,\Vert\, p(z))$"
+        posterior = given.replace("z", "x", 1)  # q is told what p is
+        kl = rf"\mathrm{{KL}}(q(z \mid {posterior}) \,\Vert\, p(z))"
+        return rf"$-\mathrm{{E}}_q[\log p(x \mid {given})] + {weight}{kl}$"
     if name == "ContrastiveDivergence":
-        chain = "persistent Gibbs chains" if objective.persistent else "Gibbs steps from $x$"
-        return rf"$F(x) - F(x_k)$,  $x_k$: k = {objective.n_steps}, {chain}"
+        count = f"{objective.n_steps} Gibbs step" + ("s" if objective.n_steps != 1 else "")
+        start = "in persistent chains" if objective.persistent else "from $x$"
+        return rf"$F(x) - F(x_k)$,  $x_k$: after {count} {start}"
     if name == "Classification":
         return r"$-\log p(y \mid x)$"
     inner = getattr(objective, "objective", None)

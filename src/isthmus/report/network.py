@@ -131,7 +131,7 @@ def _sampled_code(axes: Axes, x: float, theme: Theme) -> None:
 def _sizes(axes: Axes, x: float, part: str, layer: Layer, network: Network, theme: Theme) -> None:
     """Width of a layer, and its shape, at the foot of its bar."""
     if part == "posterior":
-        text, note = f"2 × {layer.size:,}", "$q(z|x)$"
+        text, note = f"2 × {layer.size:,}", "$q(z|x, c)$" if network.n_conditions else "$q(z|x)$"
     else:
         text, note = f"{layer.size:,}", layer.shape
     if part == "code":
@@ -155,7 +155,8 @@ def _headings(axes: Axes, network: Network, parts: list[str], places: list[float
     if network.decoder is not None:
         name = "decoder (tied)" if network.tied else "decoder"
         _span(axes, code, places[-1], y, name, theme.models[3], theme)
-        _write(axes, places[-1], y + 0.3, r"$p(x \mid z)$" if network.output.label else r"$\hat{x}$", theme.ink, 10)
+        likelihood = r"$p(x \mid z, c)$" if network.n_conditions else r"$p(x \mid z)$"
+        _write(axes, places[-1], y + 0.3, likelihood if network.output.label else r"$\hat{x}$", theme.ink, 10)
         _write(axes, places[-1] + BAR, MIDDLE, network.output.label, theme.soft, 7.5, ha="left")
 
 
