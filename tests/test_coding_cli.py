@@ -231,6 +231,19 @@ def test_the_chart_names_model_pca_and_jpeg(monkeypatch):
     assert axes.get_xlabel() == "bits per pixel"
 
 
+def test_names_fit_beside_those_of_jpeg(monkeypatch):
+    pytest.importorskip("matplotlib")
+    from isthmus.report import compression
+    from isthmus.report.view import DataView
+
+    monkeypatch.setattr(compression, "_BITS", (1, 8))
+    monkeypatch.setattr(compression, "_JPEG_IMAGES", 5)
+    data = DataView.of(load_data("digits"))
+    figure = compression.compression_figure(ProbabilisticPCA(2).fit(data.x_train), data)
+    figure.canvas.draw()
+    assert figure.axes[0].get_legend().get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_the_chart_of_a_table_counts_features_and_its_names_fit(monkeypatch):
     pytest.importorskip("matplotlib")
     from isthmus.report import compression

@@ -72,7 +72,8 @@ def compression_figure(estimator: Any, data: DataView, theme: Theme = LIGHT) -> 
     axes.set_xlim(curve.bits_per_pixel[0] / 3, 2 * right)
     axes.set_ylim(curve.squared_error.min() / 8, 1.5 * curve.squared_error.max())
     _plain_numbers(axes)
-    legend(axes, theme, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=1 if images is None else 2, columnspacing=1.6)
+    # One below the other: side by side, the longer names of models would push JPEG out of the picture.
+    legend(axes, theme, loc="lower left", bbox_to_anchor=(0, 1.0))
     return figure
 
 
