@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import hostile
 from children import forks, in_child
 from isthmus import PCA
-from isthmus.coding import compress_codes, decompress_codes, open_codes
+from isthmus.coding import compress_codes, decompress_codes, entropy, open_codes
 from isthmus.coding.container import MAGIC
 from isthmus.data.memory import TooLargeError
 from isthmus.files import UnreadableFile
@@ -164,6 +164,15 @@ def test_forged_sizes_take_no_memory(n_rows):
         return outcome(data)
 
     assert in_child(limited) == "refused"
+
+
+def test_a_piece_too_long_to_be_one_is_not_read(monkeypatch):
+    """Nobody writes such pieces; all of one is in memory at a time."""
+    monkeypatch.setattr(entropy, "PIECE_WORDS", 10)
+    monkeypatch.setattr(entropy, "SEGMENT_LEVELS", 20)
+    data = forged(body=RANGES + struct.pack("<II", 1, 100) + bytes(400) + LEVELS[-4:])
+    with pytest.raises(UnreadableFile, match="Expected a piece of some MB, got 100 words"):
+        open_codes(data).read()
 
 
 def test_a_newer_format_asks_for_a_newer_version():

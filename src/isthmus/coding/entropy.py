@@ -166,6 +166,8 @@ def decode_levels(read: Callable[[int], bytes], n_rows: int, n_levels: np.ndarra
     for size in segments(n_rows, len(n_levels)):
         if n_segments == 0:
             n_segments, n_words = _PIECE.unpack(read(_PIECE.size))
+            if n_words > PIECE_WORDS + 2 * max(SEGMENT_LEVELS, len(n_levels)) + 2:  # a level takes two words at most
+                raise UnreadableFile(f"Expected a piece of some MB, got {n_words:,} words.")
             decoder = queue.RangeDecoder(np.frombuffer(read(4 * n_words), "<u4").astype(np.uint32))
         symbols = np.empty((size, len(n_levels)), np.int32)
         levels = np.zeros_like(symbols)
