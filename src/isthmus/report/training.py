@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import plots
 from .html import Figures, Picture, Section
 from .studio import Studio, slug
+from .style import Theme
 from .view import ModelView
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["training"]
 
@@ -19,31 +25,16 @@ def training(studio: Studio) -> Section | None:
         if not history or "loss" not in history[0]:
             continue
         final = f"{history[-1]['loss']:.4g} nats at the end of {len(history)} epochs"
-        pictures.append(
-            studio.chart(
-                f"training-{slug(view.name)}",
-                lambda theme, view=view, history=history: plots.training_curves(
-                    history, view.name, theme, colour=studio.colour(view.name, theme)
-                ),
-                f"Training loss of {view.name}: {final}.",
-                view.name,
-            )
-        )
+        alt = f"Training loss of {view.name}: {final}."
+        pictures.append(_curves(studio, view, history, f"training-{slug(view.name)}", alt, view.name))
         if _is_boltzmann(view):
             distortion = [
                 {"loss": record["distortion"]} | {k: v for k, v in record.items() if k not in ("loss", "validation")}
                 for record in history
             ]
-            pictures.append(
-                studio.chart(
-                    f"distortion-{slug(view.name)}",
-                    lambda theme, view=view, distortion=distortion: plots.training_curves(
-                        distortion, view.name, theme, colour=studio.colour(view.name, theme)
-                    ),
-                    f"Distortion of {view.name} in training: {history[-1]['distortion']:.4g} nats at the end.",
-                    f"{view.name}: distortion, the cross-entropy of its reconstruction",
-                )
-            )
+            alt = f"Distortion of {view.name} in training: {history[-1]['distortion']:.4g} nats at the end."
+            title = f"{view.name}: distortion, what its reconstruction leaves open"
+            pictures.append(_curves(studio, view, distortion, f"distortion-{slug(view.name)}", alt, title))
         if {"distortion", "rate"} <= history[-1].keys():
             pictures.append(
                 studio.chart(
@@ -81,14 +72,16 @@ def _layers(studio: Studio, view: ModelView) -> list[Picture]:
     pictures = []
     for number, layer in enumerate(getattr(view.estimator, "layers_", None) or (), 1):
         name = f"{view.name}, layer {number}: {layer['widths'][0]}-{layer['widths'][1]}"
-        pictures.append(
-            studio.chart(
-                f"training-{slug(view.name)}-layer-{number}",
-                lambda theme, layer=layer: plots.training_curves(
-                    layer["history"], view.name, theme, colour=studio.colour(view.name, theme)
-                ),
-                f"Loss in training {name}: {layer['history'][-1]['loss']:.4g} nats at the end.",
-                name,
-            )
-        )
+        alt = f"Loss in training {name}: {layer['history'][-1]['loss']:.4g} nats at the end."
+        file = f"training-{slug(view.name)}-layer-{number}"
+        pictures.append(_curves(studio, view, layer["history"], file, alt, name))
     return pictures
+
+
+def _curves(studio: Studio, view: ModelView, history: list[dict[str, Any]], file: str, alt: str, title: str) -> Picture:
+    """Loss of each epoch, and that of validation where there is one."""
+
+    def draw(theme: Theme) -> Figure:
+        return plots.training_curves(history, view.name, theme, colour=studio.colour(view.name, theme))
+
+    return studio.chart(file, draw, alt, title)
