@@ -115,7 +115,10 @@ def train_ours(turns: Turns, member: Member, images: np.ndarray, epochs: int, ba
     TakingTurns.turns = turns
     schedule = TakingTurns(steps_per_epoch=-(-len(images) // batch))
     settings = {"max_epochs": epochs, "batch_size": batch, "compile": compile, "device": "cpu", "random_state": 0}
-    return member.ours(schedule=schedule, precision="fp32", **settings).fit(images).reconstruct
+    model = member.ours(schedule=schedule, precision="fp32", **settings).fit(images)
+    if isinstance(model, DenoisingAutoencoder):  # which is to rebuild what it is shown in training, noisy images
+        return lambda rows: model.reconstruct(model.corrupt(rows, random_state=0))
+    return model.reconstruct
 
 
 def train_plain(turns: Turns, member: Member, images: np.ndarray, epochs: int, batch: int) -> Any:
@@ -139,13 +142,17 @@ def train_plain(turns: Turns, member: Member, images: np.ndarray, epochs: int, b
 
     def reconstruct(rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return 255 * model.eval()(torch.from_numpy(rows).flatten(1) / 255)[0].numpy()
+            x = member.corrupt(torch.from_numpy(rows).flatten(1) / 255)
+            return 255 * model.eval()(x)[0].numpy()
 
     return reconstruct
 
 
 def train(line: Line, who: str, member: str, data: str, epochs: int, batch: int, compile: bool) -> None:
-    """Train on uint8 images, one epoch a turn; then tell the squared error of test images, pixels in [0, 1]."""
+    """Train on uint8 images, one epoch a turn; then tell the squared error of test images, pixels in [0, 1].
+
+    Those of the denoising autoencoder are rebuilt from noisy ones.
+    """
     turns, arrays = Turns(line), np.load(data)
     more = {"compile": compile} if who == "isthmus" else {}
     trainer: Any = train_ours if who == "isthmus" else train_plain
