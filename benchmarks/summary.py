@@ -70,6 +70,37 @@ def words() -> list[str]:
     test_set = results("likelihood")["test_set"]
     values = ", ".join(f"{p} {test_set[p]['log_likelihood']}" for p in ("fp32", "bf16"))
     lines.append(f"- log p(x) of {test_set['images']:,} test images, {test_set['samples']:,} samples, nats: {values}.")
+    return lines + family()
+
+
+def family() -> list[str]:
+    """The models of the lectures against the lectures' own style, and what their penalties and choices cost."""
+    lines, found = [], results("family")
+    for name, part in found.items():
+        if name == "selection":
+            continue
+        errors = ", ".join(f"{who} {value}" for who, value in part["squared_error"].items())
+        lines.append(
+            f"- {name}: {spread(part['times_as_fast'])} times as fast as the lectures' loop; "
+            f"squared error of test images after {part['epochs']} epochs: {errors}."
+        )
+    for units, part in found["selection"].items():
+        if units != "aim":
+            share, aim = part["share_of_step"], found["selection"]["aim"]
+            verdict = "met" if share["median"] < aim else "missed"
+            lines.append(f"- k-sparse, {units}, share of a step: {spread(share)}; aim below {aim:g}, {verdict}.")
+    for part in ("closed_form", "estimated"):
+        for way in ("eager", "compiled"):
+            measured = results("contractive")[part]
+            ratios = measured[way]["times_a_plain_step"]
+            costs = ", ".join(f"{name} {spread(ratio)}" for name, ratio in ratios.items())
+            widths = "-".join(map(str, measured["widths"]))
+            lines.append(f"- Times a plain step, {widths}, {way}: {costs}; aim below {measured['aim']:g}.")
+    layers = results("pretraining")["layers"]
+    for peer, ratio in layers["times_as_fast"].items():
+        lines.append(f"- Pre-training of three layers: {spread(ratio)} times as fast as the {peer} loop.")
+    errors = ", ".join(f"{who} {values}" for who, values in layers["squared_error_of_layers"].items())
+    lines.append(f"- Squared error of each layer's inputs, test images: {errors}.")
     return lines
 
 
