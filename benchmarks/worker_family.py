@@ -9,11 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from isthmus import VAE, Autoencoder, DenoisingAutoencoder, KSparseAutoencoder, SparseAutoencoder
 from models import D
-from tutorial import TutorialImages, to_tensor
+from tutorial import train_loop
 from worker_isthmus import TakingTurns
 from workers import Line, Turns, serve
 
@@ -122,23 +121,15 @@ def train_ours(turns: Turns, member: Member, images: np.ndarray, epochs: int, ba
 
 
 def train_plain(turns: Turns, member: Member, images: np.ndarray, epochs: int, batch: int) -> Any:
-    """A loader, and a loop that every lecture has; the cross-entropy is a sum over pixels, as ours."""
+    """The loop that every lecture has; the cross-entropy is a sum over pixels, as ours."""
     torch.manual_seed(0)
-    loader = DataLoader(TutorialImages(images, to_tensor), batch_size=batch, shuffle=True)
     model = member.plain()
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for _ in range(epochs):
-        turns.next_epoch()
-        model.train()
-        total = 0.0
-        for data, _labels in loader:
-            x = data.view(-1, D)
-            optimiser.zero_grad()
-            pixels, z = model(member.corrupt(x))
-            loss = F.binary_cross_entropy(pixels, x, reduction="sum") / len(x) + member.penalty(z)
-            loss.backward()
-            total += loss.item() * len(x)
-            optimiser.step()
+
+    def loss(x: Tensor) -> Tensor:
+        pixels, z = model(member.corrupt(x))
+        return F.binary_cross_entropy(pixels, x, reduction="sum") / len(x) + member.penalty(z)
+
+    train_loop(turns, model, loss, images, epochs, batch)
 
     def reconstruct(rows: np.ndarray) -> np.ndarray:
         with torch.no_grad():

@@ -23,11 +23,10 @@ from pythae.pipelines import TrainingPipeline
 from pythae.trainers import BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from isthmus.nets import ConvDecoder, ConvEncoder
 from models import CHANNELS, IMAGE, D, H, K
-from tutorial import TutorialImages, to_tensor
+from tutorial import train_loop
 from workers import Line, Turns, serve
 
 # --- pythae -------------------------------------------------------------------------------------
@@ -121,24 +120,14 @@ class TutorialVAE(nn.Module):
 
 def train_tutorial(turns: Turns, model: TutorialVAE, images: np.ndarray, epochs: int, batch: int, cuda: bool) -> None:
     """The loop of PyTorch's examples; what it minimises is a sum over the batch there, and its mean here."""
-    device = torch.device("cuda" if cuda else "cpu")
-    loader = DataLoader(TutorialImages(images, to_tensor), batch_size=batch, shuffle=True)
-    model = model.to(device)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for _ in range(epochs):
-        turns.next_epoch()
-        model.train()
-        total = 0.0
-        for data, _labels in loader:
-            data = data.to(device).view(-1, D)
-            optimiser.zero_grad()
-            pixels, mean, log_variance = model(data)
-            distortion = F.binary_cross_entropy(pixels, data, reduction="sum")
-            rate = -0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
-            loss = (distortion + rate) / len(data)
-            loss.backward()
-            total += loss.item() * len(data)
-            optimiser.step()
+
+    def loss(x: Tensor) -> Tensor:
+        pixels, mean, log_variance = model(x)
+        distortion = F.binary_cross_entropy(pixels, x, reduction="sum")
+        rate = -0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
+        return (distortion + rate) / len(x)
+
+    train_loop(turns, model, loss, images, epochs, batch, "cuda" if cuda else "cpu")
     turns.report()
 
 
