@@ -61,8 +61,11 @@ class Autoencoder(BaseAutoencoder):
 
     def _code_head(self, n_features: int, n_components: int) -> nn.Module:
         """From the encoder's features to the code."""
-        activation = None if self.code_activation == "identity" else activation_module(self.code_activation)
-        return PointHead(n_features, n_components, activation=activation)
+        return PointHead(n_features, n_components, activation=self._activation_of_code())
+
+    def _activation_of_code(self) -> nn.Module | None:
+        """A fresh module, None where the code is as its map gives it."""
+        return None if self.code_activation == "identity" else activation_module(self.code_activation)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data.memory import check_fits
+from .labels import class_numbers
 from .saved import value_of
 
 __all__ = ["Conditions"]
@@ -91,10 +92,9 @@ class Conditions(NamedTuple):
         if (classes.dtype.kind == "U") != (values.dtype.kind == "U"):
             wanted, got = ("text", "numbers") if classes.dtype.kind == "U" else ("numbers", "text")
             raise ValueError(f"Expected labels as {wanted}, as at fit, got {got}.")
-        numbers = np.searchsorted(classes, values).clip(max=len(classes) - 1)
-        unknown = np.unique(values[classes[numbers] != values])
+        numbers, unknown = class_numbers(values, classes)
         if len(unknown):
-            raise ValueError(f"Expected labels known from fit, {_listed(classes)}, got {_listed(unknown)}.")
+            raise ValueError(f"Expected labels known from fit, {_listed(classes)}, got {_listed(np.unique(unknown))}.")
         return numbers
 
     def record(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ..heads import TopKHead
 from ..model import Trace
-from ..nets import activation_module
 from ..objectives import Loss, Objective, Reconstruction
 from .autoencoder import Autoencoder
 from .blocks import in_blocks
@@ -62,14 +61,13 @@ class KSparseAutoencoder(Autoencoder):
     hidden: tuple[int, ...] | None = ()
 
     def _code_head(self, n_features: int, n_components: int) -> nn.Module:
-        activation = None if self.code_activation == "identity" else activation_module(self.code_activation)
         return TopKHead(
             n_features,
             n_components,
             self.k,
             k_test=min(n_components, round(self.alpha * self.k)),
             annealing_steps=round(self.annealing * getattr(self, "n_steps_", 0)),
-            activation=activation,
+            activation=self._activation_of_code(),
         )
 
     def _objective(self) -> Objective:

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from .common import as_array
 
-__all__ = ["checked_labels", "classes_of", "is_labelled", "one_hot", "restored_classes", "written_classes"]
+__all__ = [
+    "checked_labels",
+    "class_numbers",
+    "classes_of",
+    "is_labelled",
+    "one_hot",
+    "restored_classes",
+    "written_classes",
+]
 
 UNLABELLED = -1
 
@@ -63,16 +71,22 @@ def classes_of(y: np.ndarray) -> np.ndarray:
     return classes
 
 
+def class_numbers(labels: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each label's class among sorted ones, and the labels that are of none of them."""
+    numbers = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
+    return numbers, labels[classes[numbers] != labels]
+
+
 def one_hot(y: np.ndarray, classes: np.ndarray) -> Tensor:
     """Labels as rows of zeros with a one, (n, n_classes) uint8.
 
     Raises:
         ValueError: labels that are none of the classes.
     """
-    index = np.searchsorted(classes, y).clip(max=len(classes) - 1)
-    if unknown := sorted({str(label) for label in y[classes[index] != y]}):
+    numbers, others = class_numbers(y, classes)
+    if unknown := sorted({str(label) for label in others}):
         raise ValueError(f"Expected labels among {classes.tolist()}, got also {', '.join(unknown[:5])}.")
-    return torch.nn.functional.one_hot(torch.from_numpy(index), len(classes)).to(torch.uint8)
+    return torch.nn.functional.one_hot(torch.from_numpy(numbers), len(classes)).to(torch.uint8)
 
 
 def written_classes(classes: np.ndarray) -> dict[str, Any]:
