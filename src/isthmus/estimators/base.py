@@ -147,7 +147,8 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseIst
             raise TypeError(f"Expected codes as real numbers, got {Z.dtype}; use transform's.")
         if not np.isfinite(Z).all():
             raise ValueError("Expected finite codes, got NaN or infinity; use transform's.")
-        return np.ascontiguousarray(Z)
+        Z = np.ascontiguousarray(Z)
+        return Z if Z.flags.writeable else Z.copy()  # torch warns of arrays that can't be written to, such as frames'
 
     @property
     def _n_features_out(self) -> int:
