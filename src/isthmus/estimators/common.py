@@ -21,7 +21,7 @@ from .notebook import fact_table
 from .parameters import check_parameters
 from .saved import Saved
 
-__all__ = ["PIXEL_LEVELS", "TOLERANCE", "BaseIsthmus", "as_array", "random_generator"]
+__all__ = ["PIXEL_LEVELS", "TOLERANCE", "BaseIsthmus", "as_array", "random_generator", "seeded_noise"]
 
 PIXEL_LEVELS = 255.0
 """The value of a white pixel in uint8."""
@@ -148,6 +148,14 @@ class BaseIsthmus(Saved, BaseEstimator):
 def random_generator(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
     """A generator from a seed or a generator; None gives a fresh one, never NumPy's global one."""
     return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
+@contextmanager
+def seeded_noise(generator: np.random.RandomState, device: torch.device) -> Iterator[None]:
+    """Torch's noise on a device as a function of a generator's next number; afterwards torch's own are as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(generator.randint(2**31 - 1)))
+        yield
 
 
 def as_array(X: Any) -> Any:

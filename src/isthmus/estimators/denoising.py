@@ -25,8 +25,8 @@ from ..corruption import (
 from ..data.shards import Shards
 from ..objectives import Denoising, Objective
 from .autoencoder import Autoencoder
-from .base import PIXEL_LEVELS, random_generator
 from .blocks import in_blocks
+from .common import PIXEL_LEVELS, random_generator, seeded_noise
 from .likelihoods import choose_likelihood
 from .parameters import check_parameters, to_plain
 from .saved import value_of
@@ -168,8 +168,7 @@ class DenoisingAutoencoder(Autoencoder):
         """
         check_is_fitted(self)
         generator = random_generator(self.random_state if random_state is None else random_state)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator.randint(2**31 - 1)))
+        with seeded_noise(generator, torch.device("cpu")):
             return self._shaped(in_blocks(X, self._rows, self._corrupted))
 
     def _corrupted(self, rows: np.ndarray) -> np.ndarray:

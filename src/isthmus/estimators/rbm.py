@@ -16,8 +16,8 @@ from ..evaluation.chunks import device_of, evaluating, map_rows
 from ..objectives import ContrastiveDivergence, Objective
 from ..training import Rows
 from ..training.stream import Stream
-from .base import random_generator
 from .blocks import column_moments, in_blocks
+from .common import random_generator, seeded_noise
 from .network import BaseAutoencoder
 
 __all__ = ["RBM"]
@@ -210,7 +210,6 @@ class RBM(BaseAutoencoder):
     def _hidden_after(self, start: Callable[[], Tensor], n_steps: int, generator: np.random.RandomState) -> np.ndarray:
         """Hidden units drawn given the visible ones after n_steps - 1 steps, so that decoding ends the last one."""
         device = device_of(self.model_)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
-            torch.manual_seed(int(generator.randint(2**31 - 1)))
+        with seeded_noise(generator, device), torch.inference_mode():
             v = self._machine.gibbs(start().to(device), n_steps - 1)
             return self._machine.sample_hidden(v).cpu().numpy()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -20,8 +19,8 @@ from ..training import Rows, Scaling, Settings
 from ..training.stream import Stream
 from .architecture import hidden_widths
 from .autoencoder import Autoencoder
-from .base import random_generator
 from .belief_net import belief_net_rows
+from .common import random_generator, seeded_noise
 from .network import BaseAutoencoder
 from .parameters import fits
 from .pretraining import LayerKind, checked_layers, layer_records, make_layers, one_per_layer, train_layers
@@ -170,9 +169,7 @@ class StackedAutoencoder(Autoencoder):
         if hasattr(self, "prior_") or not self.is_belief_net_ or not fits(n_samples, int) or n_samples < 1:
             return super().sample(n_samples, random_state)
         generator = random_generator(self.random_state if random_state is None else random_state)
-        device = device_of(self.model_)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(int(generator.randint(2**31 - 1)))
+        with seeded_noise(generator, device_of(self.model_)):
             means = belief_net_rows(self.model_, n_samples, GIBBS_STEPS)
         return self._shaped(self.scaling_.inverse(means.cpu().double()).numpy())
 

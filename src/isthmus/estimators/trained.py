@@ -17,6 +17,7 @@ from ..model import Batch, LatentVariableModel
 from .base import LatentEstimator
 from .blocks import in_blocks
 from .code_prior import CodePrior
+from .common import seeded_noise
 from .likelihoods import check_range
 from .notebook import loss_curve, training_facts
 from .saved import value_of
@@ -149,8 +150,7 @@ class BaseTrained(LatentEstimator):
                 "and codes from, say, N(0, I) fall where its decoder has never been; use fit_prior(X) first, or a VAE."
             )
         device = device_of(self.model_)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
-            torch.manual_seed(int(generator.randint(2**31 - 1)))
+        with seeded_noise(generator, device), torch.inference_mode():
             x = torch.zeros(n_samples, self.n_features_in_, device=device)
             return self.model_.prior(Batch(x, x)).sample().cpu().numpy()
 
