@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .distributions import Point, log_prob_per_dimension, reparameterise
+from .nets import Dropout, in_turn
 from .processes import batch_normal, batch_part, n_processes, rank
 
 __all__ = ["Batch", "Conditional", "LatentVariableModel", "Layer", "Sampler", "Trace", "draw"]
@@ -99,13 +100,14 @@ class Trace(NamedTuple):
         return log_w
 
 
-def _activations(net: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
-    """Output of each block of a net; the last one is its features."""
+def _activations(net: nn.Module, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Features of a net, and the output of each of its blocks; the last one is the features, but for dropout."""
     outputs = []
-    plain = isinstance(net, nn.Sequential) and type(net).forward is nn.Sequential.forward
-    for block in net if plain else (net,):  # type: ignore[union-attr]
-        outputs.append(x := block(x))
-    return tuple(outputs) or (x,)
+    for block in in_turn(net):
+        x = block(x)
+        if not isinstance(block, Dropout):  # a unit is as active as it was before it is left out
+            outputs.append(x)
+    return x, tuple(outputs) or (x,)
 
 
 class Conditional(nn.Module):
@@ -113,7 +115,7 @@ class Conditional(nn.Module):
 
     Args:
         net: tensor (..., n_inputs) -> features. The outputs of an `nn.Sequential`'s blocks are kept as the hidden
-            activations that penalties read; any other module counts as one block.
+            activations that penalties read, but for those of `isthmus.nets.Dropout`; any other module is one block.
         head: features -> `torch.distributions.Distribution`.
     """
 
@@ -129,8 +131,8 @@ class Conditional(nn.Module):
         """The same, with the activations of the net's blocks."""
         if condition is not None:
             x = torch.cat((x, condition.expand(*x.shape[:-1], -1)), dim=-1)
-        hidden = _activations(self.net, x)
-        return self.head(hidden[-1]), hidden
+        features, hidden = _activations(self.net, x)
+        return self.head(features), hidden
 
     def trace(self, batch: Batch, n_samples: int = 1, sample: Sampler = draw) -> Trace:
         """One forward pass of a model without a latent variable, such as a classifier: no layers, and p(target|x)."""

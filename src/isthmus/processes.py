@@ -168,9 +168,9 @@ def batch_normal(like: Tensor, shape: torch.Size | tuple[int, ...], dim: int = 0
     return _cut(lambda whole: torch.normal(like.new_zeros(whole), like.new_ones(whole)), tuple(shape), dim)
 
 
-def batch_uniform(like: Tensor) -> Tensor:
-    """Noise in [0, 1) of the shape, dtype and device of `like`, whose dimension 0 is the batch; see `batch_normal`."""
-    return _cut(lambda whole: torch.rand(whole, dtype=like.dtype, device=like.device), tuple(like.shape), 0)
+def batch_uniform(like: Tensor, dim: int = 0) -> Tensor:
+    """Noise in [0, 1) of the shape, dtype and device of `like`, whose batch is dimension `dim`; see `batch_normal`."""
+    return _cut(lambda whole: torch.rand(whole, dtype=like.dtype, device=like.device), tuple(like.shape), dim)
 
 
 def _cut(draw: Callable[[tuple[int, ...]], Tensor], shape: tuple[int, ...], dim: int) -> Tensor:

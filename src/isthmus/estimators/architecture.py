@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..model import Conditional
     from .network import BaseAutoencoder
 
-__all__ = ["Architecture", "decoder_network", "encoder_network", "hidden_widths", "tied_network"]
+__all__ = ["Architecture", "check_dropout", "decoder_network", "encoder_network", "hidden_widths", "tied_network"]
 
 Architecture = Literal["mlp", "conv", "resnet"]
 """Of encoder and decoder: fully connected, or for images convolutional, plain or residual."""
@@ -31,6 +31,23 @@ def hidden_widths(estimator: BaseAutoencoder) -> tuple[int, ...]:
     if estimator.hidden is not None:
         return tuple(estimator.hidden)
     return (512,) if estimator.architecture == "mlp" else (32, 64)
+
+
+def check_dropout(rate: float, widths: Sequence[int], name: str = "dropout") -> None:
+    """Make sure that a rate is one, and that there are units to leave out.
+
+    Args:
+        rate: of dropout.
+        widths: of the layers that it is for.
+        name: of the parameter.
+
+    Raises:
+        ValueError: another rate, or no layer.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"Expected {name} as a rate, 0 <= {name} < 1, got {rate}.")
+    if rate and not widths:
+        raise ValueError(f"Expected hidden layers to leave units out of, got {name}={rate} and none; use {name}=0.")
 
 
 class BesideFeatures(nn.Module):
@@ -59,7 +76,7 @@ def encoder_network(estimator: BaseAutoencoder, n_features: int) -> Any:
     if estimator.encoder is not None:
         net: Any = OwnNetwork(estimator.encoder, n_features, "encoder")
     elif estimator.architecture == "mlp":
-        return MLP(n_features + n_conditions, widths, activation)
+        return MLP(n_features + n_conditions, widths, activation, estimator.dropout)
     else:
         net = _OF_IMAGES[estimator.architecture][0](_image_shape(estimator.feature_shape_), widths, activation)
     return BesideFeatures(net, n_conditions) if n_conditions else net
@@ -73,7 +90,7 @@ def decoder_network(estimator: BaseAutoencoder) -> tuple[Any, Any]:
         return own, own.project
     widths, activation = hidden_widths(estimator), estimator.activation
     if estimator.architecture == "mlp":
-        return MLP(n_inputs, widths[::-1], activation), None
+        return MLP(n_inputs, widths[::-1], activation, estimator.dropout), None
     net = _OF_IMAGES[estimator.architecture][1](n_inputs, _image_shape(estimator.feature_shape_), widths, activation)
     return net, net.project
 
@@ -90,7 +107,7 @@ def tied_network(estimator: BaseAutoencoder, encoder: Conditional) -> tuple[Any,
             )
         return Transposed(mirrored[0])
 
-    return TiedMLP(mirrored, estimator.activation), project
+    return TiedMLP(mirrored, estimator.activation, estimator.dropout), project
 
 
 def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:

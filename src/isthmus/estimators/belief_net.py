@@ -10,6 +10,7 @@ from torch import Tensor
 from ..boltzmann import RestrictedBoltzmannMachine
 from ..heads import FixedGaussianHead
 from ..model import LatentVariableModel
+from ..nets import blocks_of
 
 __all__ = ["belief_net_rows"]
 
@@ -34,7 +35,7 @@ def belief_net_rows(model: LatentVariableModel, n_samples: int, n_steps: int) ->
     """
     encoder: Any = model.encoder
     decoder: Any = model.decoder
-    downwards = [*(block.head for block in decoder.net), decoder.head]
+    downwards: list[Any] = [*(block.head for block in blocks_of(decoder.net)), decoder.head]
     weights, back = encoder.head.project, downwards[0].project
     top = RestrictedBoltzmannMachine(
         weights.in_features,

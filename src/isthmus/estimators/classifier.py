@@ -18,6 +18,7 @@ from ..model import Conditional
 from ..nets import MLP
 from ..objectives import NegativeLogLikelihood
 from ..training import Rows, Scaling
+from .architecture import check_dropout
 from .blocks import checked_weight
 from .labels import checked_labels, classes_of, is_labelled, one_hot
 from .layer import Layer, layer_seed
@@ -53,6 +54,8 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
             layer, as in `StackedAutoencoder`.
         layer_epochs: passes over the data to train each layer.
         activation: of the hidden units; RBMs have "sigmoid".
+        dropout: rate at which hidden units are left out in fine-tuning; with "none", all training is fine-tuning.
+        input_dropout: the same for features.
         max_epochs, learning_rate, patience, ...: of fine-tuning; see `TrainingParameters`.
         batch_size: examples a step, of layers and in fine-tuning.
 
@@ -64,6 +67,7 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
 
     References:
         Bengio, Lamblin, Popovici, Larochelle (2007). Greedy layer-wise training of deep networks. NIPS 19.
+        Srivastava et al. (2014). Dropout: a simple way to prevent neural networks from overfitting. JMLR 15.
         Vincent et al. (2010). Stacked denoising autoencoders. JMLR 11.
 
     Example:
@@ -80,16 +84,18 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
     layer: LayerKind | tuple[LayerKind, ...] = "denoising"
     layer_epochs: int = 20
     activation: Literal["sigmoid", "relu", "leaky_relu", "tanh"] = "sigmoid"
+    dropout: float = 0.0
+    input_dropout: float = 0.0
 
     # --- the model ----------------------------------------------------------------------------
 
     def _model(self, n_features: int) -> Conditional:
-        widths = (n_features, *self.hidden)
+        widths, rates = (n_features, *self.hidden), (self.dropout, self.input_dropout)
         if self.pretraining == "unsupervised":
             layers = zip(self._layers(n_features), widths, strict=False)
-            net: nn.Module = encoder_of([layer._model(width) for layer, width in layers])
+            net: nn.Module = encoder_of([layer._model(width) for layer, width in layers], *rates)
         else:
-            net = MLP(n_features, self.hidden, self.activation)
+            net = MLP(n_features, self.hidden, self.activation, *rates)
         return Conditional(net, CategoricalHead(widths[-1], 1, n_classes=len(self.classes_)))
 
     def _layers(self, n_features: int, seed: int = 0) -> list[BaseAutoencoder]:
@@ -115,7 +121,7 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
         layers, n = [], len(self.hidden)
         for i, width in enumerate(self.hidden):
             own = {"hidden": (width,), "pretraining": "none", "max_epochs": self.layer_epochs, "patience": None}
-            layer = clone(self).set_params(**own)
+            layer = clone(self).set_params(**own, dropout=0.0, input_dropout=0.0)
             title = f"{type(self).__name__}: layer {i + 1} of {n}, {width} units, with labels"
             layer._layer = Layer(title, layer_seed(seed, i), self.scaling_ if i == 0 else Scaling())
             layers.append(layer)
@@ -125,6 +131,8 @@ class PretrainedClassifier(TrainingParameters, BaseClassifier):
         super()._check_parameters()
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"Expected widths >= 1 in hidden, got {self.hidden}.")
+        check_dropout(self.dropout, self.hidden)
+        check_dropout(self.input_dropout, (1,), "input_dropout")
         if self.layer_epochs < 1:
             raise ValueError(f"Expected layer_epochs >= 1, got {self.layer_epochs}.")
         if self.sharded and self.pretraining != "none":

@@ -18,7 +18,14 @@ from ..objectives import DynamicBinarisation, Objective
 from ..training import Rows
 from ..training.run import steps_per_epoch
 from ..training.stream import Stream
-from .architecture import Architecture, decoder_network, encoder_network, hidden_widths, tied_network
+from .architecture import (
+    Architecture,
+    check_dropout,
+    decoder_network,
+    encoder_network,
+    hidden_widths,
+    tied_network,
+)
 from .blocks import checked_weight, hold_out, training_data
 from .likelihoods import Likelihood, check_range, choose_likelihood, choose_scaling, likelihood_head
 from .trained import BaseTrained
@@ -40,6 +47,7 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
         hidden: widths of the encoder's layers, mirrored in the decoder, or channels after each halving of an image;
             None is (512,), or (32, 64) channels.
         activation: of the hidden layers.
+        dropout: rate at which units of the hidden layers of encoder and decoder are left out while training; for "mlp".
         architecture: "mlp", or for images "conv" and "resnet".
         encoder: own network, rows (n, features) -> features (n, width), in place of the layers; a head is put on it.
         decoder: own network, codes (n, n_components) -> features (n, width), likewise; where it has a method `project`,
@@ -54,6 +62,7 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
     _: KW_ONLY
     hidden: tuple[int, ...] | None = None
     activation: Literal["relu", "leaky_relu", "silu", "tanh", "sigmoid", "gelu"] = "relu"
+    dropout: float = 0.0
     architecture: Architecture = "mlp"
     encoder: nn.Module | None = None
     decoder: nn.Module | None = None
@@ -129,6 +138,12 @@ class BaseAutoencoder(TrainingParameters, BaseTrained):
         if any(width < 1 for width in self.hidden or ()):
             raise ValueError(f"Expected widths >= 1 in hidden, got {self.hidden}.")
         made_here = self.encoder is None or self.decoder is None
+        check_dropout(self.dropout, hidden_widths(self))
+        if self.dropout and (self.architecture != "mlp" or not made_here):
+            raise ValueError(
+                f"Expected fully connected layers to leave units out of, got dropout={self.dropout} with convolutions "
+                "or own networks; use architecture='mlp', or put isthmus.nets.Dropout into your own."
+            )
         if self.architecture != "mlp" and made_here and not hidden_widths(self):
             raise ValueError(
                 f"Expected channels in hidden, one number for each halving of an image, for architecture="

@@ -80,6 +80,7 @@ class RBM(BaseAutoencoder):
     # What has no meaning here is no parameter: there are no layers in between, and no loss to stop early by.
     hidden: ClassVar[Any] = ()
     activation: ClassVar[Any] = "sigmoid"
+    dropout: ClassVar[Any] = 0.0
     architecture: ClassVar[Any] = "mlp"
     encoder: ClassVar[Any] = None
     decoder: ClassVar[Any] = None

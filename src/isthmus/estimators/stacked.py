@@ -62,6 +62,7 @@ class StackedAutoencoder(Autoencoder):
         code_activation: of the top layer's code.
         tied: decoders have the weights of their encoders, transposed, in each layer and in fine-tuning. RBMs have it so
             in any case while they are layers.
+        dropout: rate at which units of all codes but the top one's are left out in fine-tuning, on either side.
         max_epochs, learning_rate, patience, ...: of fine-tuning; see `BaseAutoencoder`.
         batch_size: examples a step, of layers and in fine-tuning.
 
@@ -93,7 +94,7 @@ class StackedAutoencoder(Autoencoder):
         layers = self._layers(n_features)
         widths = self._widths(n_features)
         models = [layer._model(width) for layer, width in zip(layers, widths, strict=False)]
-        return unrolled(models, tied=self.tied)
+        return unrolled(models, tied=self.tied, dropout=self.dropout)
 
     def _widths(self, n_features: int) -> tuple[int, ...]:
         return (n_features, *hidden_widths(self), self.n_components)
@@ -126,6 +127,11 @@ class StackedAutoencoder(Autoencoder):
                 "Expected fully connected layers in one piece for layer-wise training, got own networks, convolutions "
                 "or sharded=True; use Autoencoder."
             )
+        if self.dropout and not self.fine_tune:
+            raise ValueError(
+                f"Expected fine_tune=True with dropout, which is in fine-tuning alone, got dropout={self.dropout} and "
+                "fine_tune=False; use dropout=0."
+            )
         if self.layer_epochs < 1:
             raise ValueError(f"Expected layer_epochs >= 1, got {self.layer_epochs}.")
         self._layers(1, likelihood="bernoulli" if self.likelihood == "auto" else self.likelihood)  # checked there
@@ -144,7 +150,8 @@ class StackedAutoencoder(Autoencoder):
             resume=resume,
         )
         self.layers_ = layer_records(layers, self._widths(self.n_features_in_))
-        self.model_ = unrolled([copy.deepcopy(layer.model_) for layer in layers], tied=self.tied).eval()
+        models = [copy.deepcopy(layer.model_) for layer in layers]
+        self.model_ = unrolled(models, tied=self.tied, dropout=self.dropout).eval()
         return super()._train(objective, train, held_out, settings, folder, resume) if self.fine_tune else []
 
     @property

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model import Conditional, LatentVariableModel
-from ..nets import Transposed
+from ..nets import Transposed, with_dropout
 
 __all__ = ["MeanOf", "encoder_of", "unrolled"]
 
@@ -30,16 +30,21 @@ class MeanOf(nn.Module):
         return self.head(x).mean
 
 
-def encoder_of(layers: Sequence[LatentVariableModel]) -> nn.Sequential:
+def encoder_of(
+    layers: Sequence[LatentVariableModel], dropout: float = 0.0, input_dropout: float = 0.0
+) -> nn.Sequential:
     """The layers' encoders, one after the other, from the data to the code of the last one; their modules, no copies.
 
     Args:
         layers: whose encoder is one map and its head, from the data upwards.
+        dropout: rate at which units of each code are left out while training; see `isthmus.nets.Dropout`.
+        input_dropout: the same for the data.
     """
-    return nn.Sequential(*(MeanOf(_head(layer.encoder)) for layer in layers))
+    blocks = (MeanOf(_head(layer.encoder)) for layer in layers)
+    return nn.Sequential(with_dropout(blocks, dropout, input_dropout))
 
 
-def unrolled(layers: Sequence[LatentVariableModel], *, tied: bool) -> LatentVariableModel:
+def unrolled(layers: Sequence[LatentVariableModel], *, tied: bool, dropout: float = 0.0) -> LatentVariableModel:
     r"""The layers' encoders, then their decoders backwards: :math:`e_1, \dots, e_L, d_L, \dots, d_1`.
 
     The modules are the layers' own, and so are the weights: for layers that are to stay, pass copies.
@@ -48,6 +53,7 @@ def unrolled(layers: Sequence[LatentVariableModel], *, tied: bool) -> LatentVari
         layers: whose encoder and decoder are one map and its head each, from the data upwards.
         tied: leave decoders the weights of their encoders, where layers have it so; else they get copies of them,
             which training then takes apart.
+        dropout: rate at which units of all codes but the last one are left out while training, on either side.
 
     Returns:
         The deep model; its likelihood is that of the first layer.
@@ -57,11 +63,12 @@ def unrolled(layers: Sequence[LatentVariableModel], *, tied: bool) -> LatentVari
     """
     *below, top = layers
     first, *above = layers
-    back = nn.Sequential(*(MeanOf(_head(layer.decoder)) for layer in reversed(above)))
+    backwards = (MeanOf(_head(layer.decoder)) for layer in reversed(above))
+    back = nn.Sequential(with_dropout(backwards, dropout))
     decoder = Conditional(back, _head(first.decoder))
     if not tied:
         _untie(decoder)
-    return LatentVariableModel(Conditional(encoder_of(below), _head(top.encoder)), decoder, prior=None)
+    return LatentVariableModel(Conditional(encoder_of(below, dropout), _head(top.encoder)), decoder, prior=None)
 
 
 def _head(conditional: Conditional | None) -> nn.Module:

@@ -1,6 +1,7 @@
 """Networks: tensor in, tensor out; they know no probability."""
 
 from .conv import ConvDecoder, ConvEncoder, PixelProjection
+from .dropout import Dropout, blocks_of, in_turn, with_dropout
 from .mlp import MLP, Activation, activation_module
 from .resnet import ResNetDecoder, ResNetEncoder
 from .tied import TiedMLP, Transposed, linear_maps
@@ -10,11 +11,15 @@ __all__ = [
     "Activation",
     "ConvDecoder",
     "ConvEncoder",
+    "Dropout",
     "PixelProjection",
     "ResNetDecoder",
     "ResNetEncoder",
     "TiedMLP",
     "Transposed",
     "activation_module",
+    "blocks_of",
+    "in_turn",
     "linear_maps",
+    "with_dropout",
 ]

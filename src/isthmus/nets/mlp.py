@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from .dropout import with_dropout
+
 __all__ = ["MLP", "Activation", "activation_module"]
 
 ActivationName = Literal["relu", "silu", "tanh", "sigmoid", "gelu", "leaky_relu", "identity"]
@@ -57,12 +59,14 @@ class MLP(nn.Sequential):
         n_inputs: width of the input (..., n_inputs).
         hidden: widths of the blocks; () is the identity, so that the model is linear.
         activation: after each linear map.
+        dropout: rate at which units are left out while training, after the activation; see `Dropout`.
+        input_dropout: the same for inputs.
 
     Attributes:
         n_features: width of the output (..., n_features).
 
     Raises:
-        ValueError: a width below 1, or an unknown activation.
+        ValueError: a width below 1, an unknown activation, or a rate out of range.
 
     Example:
         >>> net = MLP(784, (512, 256))
@@ -70,14 +74,20 @@ class MLP(nn.Sequential):
         torch.Size([5, 3, 256])
     """
 
-    def __init__(self, n_inputs: int, hidden: Sequence[int] = (), activation: Activation = "relu") -> None:
+    def __init__(
+        self,
+        n_inputs: int,
+        hidden: Sequence[int] = (),
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+    ) -> None:
         widths = (n_inputs, *hidden)
         if min(widths) < 1:
             raise ValueError(f"Expected widths >= 1, got {widths}.")
-        super().__init__(
-            *(
-                nn.Sequential(nn.Linear(width, following), activation_module(activation))
-                for width, following in zip(widths[:-1], widths[1:], strict=True)
-            )
+        blocks = (
+            nn.Sequential(nn.Linear(width, following), activation_module(activation))
+            for width, following in zip(widths[:-1], widths[1:], strict=True)
         )
+        super().__init__(with_dropout(blocks, dropout, input_dropout))
         self.n_inputs, self.n_features = n_inputs, widths[-1]

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .dropout import with_dropout
 from .mlp import Activation, activation_module
 
 __all__ = ["TiedMLP", "Transposed", "linear_maps"]
@@ -50,6 +51,7 @@ class TiedMLP(nn.Sequential):
     Args:
         mirrored: the encoder's linear maps, from the data to the code.
         activation: after each map.
+        dropout: rate at which units are left out while training, after the activation; see `Dropout`.
 
     Attributes:
         n_features: width of the output.
@@ -60,10 +62,10 @@ class TiedMLP(nn.Sequential):
         torch.Size([3, 4])
     """
 
-    def __init__(self, mirrored: Sequence[nn.Linear], activation: Activation = "relu") -> None:
-        super().__init__(
-            *(nn.Sequential(Transposed(linear), activation_module(activation)) for linear in reversed(mirrored[1:]))
-        )
+    def __init__(self, mirrored: Sequence[nn.Linear], activation: Activation = "relu", dropout: float = 0.0) -> None:
+        backwards = reversed(mirrored[1:])
+        blocks = (nn.Sequential(Transposed(linear), activation_module(activation)) for linear in backwards)
+        super().__init__(with_dropout(blocks, dropout))
         self.n_features = mirrored[0].out_features
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..distributions import at_least_float32
 from ..heads import PointHead
 from ..model import Conditional
-from ..nets import MLP
+from ..nets import MLP, Dropout, blocks_of
 from .units import Unit, unit_of
 
 __all__ = ["Dense", "dense_layers", "one_layer_norm", "pulled_back"]
@@ -31,11 +31,14 @@ def dense_layers(encoder: Conditional) -> list[Dense] | None:
         encoder: of a model.
 
     Returns:
-        The layers; None for convolutions, own networks, heads of distributions, and activations such as SiLU.
+        The layers; None for convolutions, own networks, heads of distributions, activations such as SiLU, and
+        dropout while training.
     """
     if type(encoder.net) is not MLP or type(encoder.head) is not PointHead:
         return None
-    pairs: list[Any] = [*encoder.net, (encoder.head.project, encoder.head.activation)]
+    if any(isinstance(part, Dropout) and part.training for part in encoder.net):  # whose slopes are drawn
+        return None
+    pairs: list[Any] = [*blocks_of(encoder.net), (encoder.head.project, encoder.head.activation)]
     layers = []
     for linear, activation in pairs:
         unit = unit_of(activation)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..distributions import at_least_float32
 from ..model import Conditional, LatentVariableModel, Trace
+from ..nets import blocks_of
 from ..processes import batch_mean
 from .base import Loss
 from .units import last_activation, unit_of
@@ -96,8 +97,8 @@ def unit_sizes(encoder: Conditional, hidden: Sequence[Tensor], code: Tensor, lay
 def _chosen(encoder: Conditional, hidden: Sequence[Tensor], code: Tensor, layers: Layers) -> list[tuple[Tensor, Any]]:
     """Output and activation of each chosen layer."""
     # An empty net has no layer, and a trace then holds its input.
-    blocks = [*encoder.net] if isinstance(encoder.net, nn.Sequential) else [encoder.net]
-    below = [(output, last_activation(block)) for output, block in zip(hidden, blocks, strict=False)]
+    blocks = zip(hidden, blocks_of(encoder.net), strict=False)
+    below = [(output, last_activation(block)) for output, block in blocks]
     every = [*below, (code, getattr(encoder.head, "activation", None))]
     if isinstance(layers, str):
         chosen = {"code": every[-1:], "hidden": below, "all": every}[layers]
