@@ -16,8 +16,8 @@ import torch
 
 from isthmus.evaluation import bound
 from isthmus.heads import GaussianHead
-from isthmus.training.adam import Adam
 from isthmus.training.memory import keep_freed_memory
+from isthmus.training.optimizers import Adam
 from measure import SEED, contest, interleaved, main, mnist, rate, ratio, shown
 from models import D, H, K, LogVarianceHead, vae, with_tensors
 from workers import PEERS, Worker

@@ -27,7 +27,11 @@ class TrainingParameters(MaybeLayer):
     Args:
         max_epochs: passes over the data.
         batch_size: examples a step.
-        learning_rate: of Adam.
+        learning_rate: of the optimiser.
+        optimizer: "adam"; "sgd", gradient descent with momentum; "muon", whose steps of matrices are near orthogonal,
+            and take Adam's learning rates.
+        momentum: of "sgd": what a gradient still counts for a step later; 0 for none.
+        weight_decay: at each step weights shrink by the share learning_rate * weight_decay; biases don't.
         schedule: shape of the learning rate over the run, by name, or a `Schedule`, which has its own warm-up.
         warm_up: steps over which the learning rate rises.
         clip_norm: largest norm of the gradient; None does not clip.
@@ -46,6 +50,9 @@ class TrainingParameters(MaybeLayer):
     max_epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 1e-3
+    optimizer: Literal["adam", "sgd", "muon"] = "adam"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
     schedule: Literal["constant", "cosine", "stepwise"] | Schedule = "constant"
     warm_up: int = 0
     clip_norm: float | None = None
@@ -151,6 +158,9 @@ class TrainingParameters(MaybeLayer):
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
             schedule=schedule,
             clip_norm=self.clip_norm,
             average=self.weight_average,

@@ -103,10 +103,8 @@ def save_checkpoint(folder: Path, state: State, step: Step, run: Mapping[str, An
     """Write `checkpoints/step-N.*` whole or not at all, then drop the oldest; `run` is its `identity`."""
     tensors = {f"model.{name}": tensor for name, tensor in step.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-    tensors |= {f"adam.mean.{i}": tensor for i, tensor in enumerate(step.adam.means)}
-    tensors |= {f"adam.square.{i}": tensor for i, tensor in enumerate(step.adam.squares)}
+    tensors |= step.optimizer.state()
     tensors |= {f"average.{i}": tensor for i, tensor in enumerate(state.average)}
-    tensors["adam.committed"] = step.adam.committed
     if state.sums is not None:
         tensors["sums"] = state.sums
     metadata = {
@@ -154,9 +152,10 @@ def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
     """
     tensors, metadata = _read(path, step)
     try:
-        weights, moments = _weights(path, step, tensors)
+        weights = _weights(path, step, tensors)
         check_numbers(metadata)
         _check_run(path, metadata["run"], run)
+        moments = _moments(path, step, tensors)
         state = State(
             step=metadata["step"],
             sums=tensors["sums"].to(step.device) if "sums" in tensors else None,
@@ -168,11 +167,9 @@ def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
             history=metadata["history"],
             seconds=metadata["seconds"],
         )
-        names, committed = metadata["names"], tensors["adam.committed"]
-        check_tensors(
-            step.model.state_dict(), state.best, step.adam.parameters, state.average, moments, committed, state.sums,
-            len(names),
-        )  # fmt: skip
+        names = metadata["names"]
+        trained = step.optimizer.parameters
+        check_tensors(step.model.state_dict(), state.best, trained, state.average, moments, state.sums, len(names))
         _check_environment(metadata["environment"], step)
     except KeyError as error:
         raise UnreadableFile(f"Expected a whole checkpoint in {path}, got one without {error}.") from error
@@ -182,9 +179,7 @@ def load_checkpoint(path: Path, step: Step, run: Mapping[str, Any]) -> State:
         raise UnreadableFile(f"Expected a whole checkpoint in {path}, got one with {error}.") from error
     # All checks come first: a refused checkpoint leaves the model alone.
     step.model.load_state_dict(weights)
-    for ours, saved in zip(step.adam.means + step.adam.squares, moments, strict=True):
-        ours.copy_(saved)
-    step.adam.committed.copy_(committed)
+    step.optimizer.load(moments)
     step.names = tuple(names)
     return state
 
@@ -206,20 +201,26 @@ def _read(path: Path, step: Step) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, metadata
 
 
-def _weights(path: Path, step: Step, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Weights and buffers by name, and the optimiser's moments; refused where they are not of this model."""
+def _weights(path: Path, step: Step, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights and buffers by name; refused where they are not of this model."""
     weights = _part(tensors, "model.")
     expected, found = _shapes(step.model.state_dict()), _shapes(weights)
     if expected != found:
         differing = ", ".join(sorted({name for name, *_ in expected ^ found}))
         raise UnreadableFile(f"Expected a checkpoint of this model in {path}, got other weights: {differing}.")
-    moments = _numbered(tensors, "adam.mean.") + _numbered(tensors, "adam.square.")
-    if [moment.shape for moment in moments] != [parameter.shape for parameter in step.adam.parameters] * 2:
+    return weights
+
+
+def _moments(path: Path, step: Step, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The optimiser's state, by name; refused where it is not of these parameters."""
+    ours, kind = step.optimizer.state(), f"{step.optimizer.name}."
+    moments = {name: tensor for name, tensor in tensors.items() if name.startswith(kind)}
+    if {name: tensor.shape for name, tensor in moments.items()} != {name: t.shape for name, t in ours.items()}:
         raise UnreadableFile(
             f"Expected a checkpoint of this model in {path}, got one where other parameters were trained; "
             "freeze the same ones."
         )
-    return weights, moments
+    return moments
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> set[tuple[str, tuple[int, ...], torch.dtype]]:
@@ -238,9 +239,12 @@ def _numbered(tensors: Mapping[str, Tensor], prefix: str) -> list[Tensor]:
 _FREE = {"max_epochs", "device", "compile", "checkpoint_seconds", "checkpoint_steps"}
 """Settings that a resumed run may change: they don't decide what the next step does (but see `_check_run`)."""
 
+_LATER = {"optimizer": "adam", "momentum": 0.9, "weight_decay": 0.0}
+"""Settings of which checkpoints before them don't know, as those runs had them."""
+
 
 def _check_run(path: Path, saved: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    before, now = saved["settings"], run["settings"]
+    before, now = _LATER | saved["settings"], run["settings"]
     differing = [name for name in now if name not in _FREE and now[name] != before.get(name)]
     if differing:
         what = ", ".join(f"{name} {before.get(name)!r} (now {now[name]!r})" for name in sorted(differing))

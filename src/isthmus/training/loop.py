@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .checkpoint import State, checkpoints, identity, load_checkpoint, remove_ch
 from .folder import own_folder
 from .interrupts import interrupts
 from .memory import check_device, keep_freed_memory
+from .optimizers import SGD, Adam, Muon, Optimizer
 from .progress import Progress
 from .rows import Rows, Scaling, checked_rows, fingerprint
 from .run import Run, steps_per_epoch
@@ -50,10 +52,10 @@ def fit(
 ) -> list[dict[str, Any]]:
     r"""Train a model for an objective, in place.
 
-    Minimises :math:`\frac1n \sum_i w_i\,\mathrm{loss}(x_i)` plus the objective's batch terms with Adam. The order of
-    the rows and the noise are functions of the seed, the epoch and the step, so that a resumed run is the same run.
-    Where torchrun started several processes, all of them call it alike and train one model: a batch is cut among them,
-    and the model is that of one process, but for rounding. On
+    Minimises :math:`\frac1n \sum_i w_i\,\mathrm{loss}(x_i)` plus the objective's batch terms, with Adam or another
+    optimiser. The order of the rows and the noise are functions of the seed, the epoch and the step, so that a resumed
+    run is the same run. Where torchrun started several processes, all of them call it alike and train one model: a
+    batch is cut among them, and the model is that of one process, but for rounding. On
     Linux, the process keeps up to 256 MB of freed memory from then on (see `training.memory`).
 
     Args:
@@ -149,6 +151,7 @@ def _prepare(
         "clip_norm": settings.clip_norm,
         "full_size": settings.batch_size,
         "compile": compile,
+        "make_optimizer": partial(_make_optimizer, settings),
     }
     if settings.sharded:
         from .sharded import ShardedStep  # FSDP2 and its checkpoints take a second to import
@@ -164,6 +167,13 @@ def _prepare(
     check_device([rows, held_out], device)
     held_out = None if held_out is None else held_out.to(device)
     return Run(step, settings, rows.to(device), held_out, state, folder, made_of)
+
+
+def _make_optimizer(settings: Settings, parameters: Sequence[Tensor]) -> Optimizer:
+    if settings.optimizer == "sgd":
+        return SGD(parameters, settings.weight_decay, settings.momentum)
+    kind = Muon if settings.optimizer == "muon" else Adam
+    return kind(parameters, settings.weight_decay)
 
 
 def _check_last_batch(step: Step, rows: Rows | Stream, settings: Settings) -> None:
@@ -201,7 +211,7 @@ def _meet(model: nn.Module) -> None:
 
 def _start(folder: Path | None, resume: bool, step: Step, settings: Settings, made_of: dict[str, Any]) -> State:
     """A fresh state, or that of the newest checkpoint: a run killed before its first one starts again."""
-    fresh = State(average=[p.clone() for p in step.adam.parameters] if settings.average is not None else [])
+    fresh = State(average=[p.clone() for p in step.optimizer.parameters] if settings.average is not None else [])
     if folder is None:
         return fresh
     remove_temporaries(folder)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,15 +34,14 @@ def check_numbers(metadata: Mapping[str, Any]) -> None:
 
 def check_tensors(
     like: Mapping[str, Tensor], saved: Mapping[str, Tensor], trained: Sequence[Tensor], average: Sequence[Tensor],
-    moments: Iterable[Tensor], committed: Tensor, sums: Tensor | None, n_names: int,
+    moments: Mapping[str, Tensor], sums: Tensor | None, n_names: int,
 ) -> None:  # fmt: skip
     """The tensors of a checkpoint besides the weights.
 
     Args:
         like, saved: the model's weights and buffers, and the best ones of the run, or none.
         trained, average: the trained parameters, and their averages, or none.
-        moments: of the optimiser.
-        committed: updates made, 0-d.
+        moments: of the optimiser, by name, and how many updates it made.
         sums: of an epoch's statistics, or None.
         n_names: how many statistics there are.
 
@@ -55,9 +53,10 @@ def check_tensors(
         raise ValueError("best weights of another model")
     if average and [(t.shape, t.dtype) for t in average] != [(t.shape, t.dtype) for t in trained]:
         raise ValueError("averaged weights of another model")
-    if not all(moment.is_floating_point() and moment.isfinite().all() for moment in moments):
+    if not all(moment.is_floating_point() and moment.isfinite().all() for moment in moments.values()):
         raise ValueError("moments that are not finite")
-    if committed.shape != () or committed.dtype != torch.float32 or not 0 <= float(committed) < math.inf:
+    counts = [moment for name, moment in moments.items() if name.endswith(".committed")]
+    if any(count.dtype != torch.float32 or count < 0 for count in counts):
         raise ValueError("an impossible number of updates")
     if sums is not None and (sums.shape != (n_names,) or not sums.is_floating_point()):
         raise ValueError(f"sums of shape {tuple(sums.shape)} of {n_names} statistics")

@@ -141,7 +141,7 @@ class Run:
         state.step += 1
         if settings.average is not None:
             decay = min(settings.average, state.step / (state.step + 9))
-            change = torch._foreach_sub(self.step.adam.parameters, state.average)  # type: ignore[attr-defined]
+            change = torch._foreach_sub(self.step.optimizer.parameters, state.average)  # type: ignore[attr-defined]
             # Nothing moves after a failure, which on an accelerator is seen late.
             torch._foreach_mul_(change, (1 - decay) * (1 - self.step.failed))  # type: ignore[attr-defined]
             torch._foreach_add_(state.average, change)  # type: ignore[attr-defined]
@@ -193,7 +193,7 @@ class Run:
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """The model with its averaged weights, for a while."""
-        current = [parameter.clone() for parameter in self.step.adam.parameters] if self.state.average else []
+        current = [parameter.clone() for parameter in self.step.optimizer.parameters] if self.state.average else []
         self._copy(self.state.average)
         try:
             yield
@@ -202,7 +202,7 @@ class Run:
 
     def _copy(self, weights: list[Tensor]) -> None:
         if weights:
-            torch._foreach_copy_(self.step.adam.parameters, weights)  # type: ignore[attr-defined]
+            torch._foreach_copy_(self.step.optimizer.parameters, weights)  # type: ignore[attr-defined]
 
     def take_final_weights(self) -> None:
         """The trained model: the best on validation where patience was asked for, else the average, or the last."""
@@ -234,11 +234,11 @@ class Run:
         return self.clock() - self.saved >= self.settings.checkpoint_seconds
 
     def _check_failure(self) -> None:
-        """After a step that was not finite: go back to where Adam's counter stood still, save, and name the cause."""
+        """After a step that was not finite: go back to where the count of updates stands, save, and name the cause."""
         if not self.step.failed:
             return
         state, size = self.state, self.settings.batch_size
-        good = int(self.step.adam.committed)
+        good = int(self.step.optimizer.committed)
         if state.step > good:  # looked late: the epoch's sums hold the failure
             state.step, state.sums, state.examples = good, None, 0
         epoch, position = divmod(good, self.per_epoch)

@@ -24,7 +24,12 @@ class Settings:
     Args:
         max_epochs: passes over the data.
         batch_size: examples a step; the last batch of an epoch is as large as what is left.
-        learning_rate: of Adam, before the schedule.
+        learning_rate: of the optimiser, before the schedule.
+        optimizer: "adam"; "sgd", gradient descent with momentum; "muon", whose steps of matrices are near orthogonal,
+            and take Adam's learning rates. See `isthmus.training.optimizers`.
+        momentum: of "sgd": what a gradient still counts for a step later; 0 for none. The others have their own.
+        weight_decay: decoupled, for any optimiser: at each step parameters of two dimensions or more shrink by the
+            share learning_rate * weight_decay; biases and other vectors don't (Loshchilov and Hutter 2019).
         schedule: factor on the learning rate at each step.
         clip_norm: largest norm of the gradient; None does not clip.
         average: decay of an exponential average of the weights, which then is the trained model; at step t, from 1
@@ -49,6 +54,9 @@ class Settings:
     max_epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 1e-3
+    optimizer: Literal["adam", "sgd", "muon"] = "adam"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
     schedule: Schedule = field(default_factory=Schedule)
     clip_norm: float | None = None
     average: float | None = None
@@ -64,7 +72,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "patience", "checkpoint_steps", "seed"):
             self._take_number(name, operator.index)
-        for name in ("learning_rate", "clip_norm", "average", "checkpoint_seconds"):
+        for name in ("learning_rate", "momentum", "weight_decay", "clip_norm", "average", "checkpoint_seconds"):
             self._take_number(name, float)
         for name in ("max_epochs", "batch_size", "patience", "checkpoint_steps"):
             value = getattr(self, name)
@@ -74,6 +82,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"Expected a finite {name} > 0, got {value}.")
+        self._check_optimizer()
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"Expected average, a decay, in (0, 1), got {self.average}.")
         if self.precision not in ("auto", "fp32", "bf16"):
@@ -83,6 +92,24 @@ class Settings:
 
         if not isinstance(self.sharded, bool):
             raise TypeError(f"Expected sharded True or False, got {self.sharded!r}.")
+        if self.sharded and self.optimizer == "muon":
+            raise ValueError(
+                "Expected optimizer 'adam' or 'sgd' with sharded=True, got 'muon', which needs whole matrices; use one "
+                "of those, or sharded=False."
+            )
+
+    def _check_optimizer(self) -> None:
+        if self.optimizer not in ("adam", "sgd", "muon"):
+            raise ValueError(f"Expected optimizer 'adam', 'sgd' or 'muon', got {self.optimizer!r}.")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"Expected momentum in [0, 1), got {self.momentum}.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"Expected a finite weight_decay >= 0, got {self.weight_decay}.")
+        if self.learning_rate * self.weight_decay >= 1:
+            raise ValueError(
+                f"Expected learning_rate * weight_decay < 1, the share by which weights shrink at a step, got "
+                f"{self.learning_rate} * {self.weight_decay}; use a smaller weight_decay."
+            )
 
     def _take_number(self, name: str, kind: Callable[[Any], Any]) -> None:
         """Numbers as Python has them: NumPy's, from a search over parameters, are not what JSON can hold."""

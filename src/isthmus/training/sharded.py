@@ -29,6 +29,9 @@ from .step import Step
 
 __all__ = ["ShardedStep"]
 
+_GROUPS = ("model", "best", "average", "sums")
+"""With what the names of tensors in a checkpoint begin, besides the optimiser's."""
+
 
 @dataclass
 class ShardedStep(Step):
@@ -117,7 +120,10 @@ class ShardedStep(Step):
         """
         metadata = read_json(path / SHARDED_STATE)
         try:
-            tensors = {name: self._empty(name, len(metadata["names"])) for name in metadata["tensors"]}
+            # Those of another optimiser are left out: the run is refused in words when its settings are looked at.
+            ours = self.optimizer.state().keys()
+            names = [name for name in metadata["tensors"] if name in ours or name.split(".")[0] in _GROUPS]
+            tensors = {name: self._empty(name, len(metadata["names"])) for name in names}
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 distributed_checkpoint.load(tensors, checkpoint_id=path)
@@ -140,8 +146,8 @@ class ShardedStep(Step):
     def _empty(self, name: str, n_statistics: int) -> Tensor:
         if name == "sums":
             return torch.zeros(n_statistics, device=self.device)
-        if name == "adam.committed":
-            return torch.zeros_like(self.adam.committed)
+        if name == f"{self.optimizer.name}.committed":
+            return torch.zeros_like(self.optimizer.committed)
         parameter = self._parameter(name)
         if parameter is None:
             parameter = self.model.state_dict()[name.split(".", 1)[1]]
@@ -150,7 +156,8 @@ class ShardedStep(Step):
     def _parameter(self, name: str) -> Tensor | None:
         """The trained parameter that a numbered tensor (a moment, an average) belongs to."""
         part, _, number = name.rpartition(".")
-        return self.parameters[int(number)] if part in ("adam.mean", "adam.square", "average") else None
+        moments = [f"{self.optimizer.name}.{kind}" for kind in self.optimizer.moments]
+        return self.parameters[int(number)] if part in ("average", *moments) else None
 
 
 def _shard(model: nn.Module, device: torch.device) -> Any:

@@ -1,4 +1,4 @@
-"""One training step: forward and backward in one graph, then the check and a fused Adam outside it.
+"""One training step: forward and backward in one graph, then the check and a fused update outside it.
 
 The usual two-graph step loses its time at the boundary between forward and backward and in `Optimizer.step`'s
 Python. Here `torch.autograd.grad` is traced with the forward pass, and the graph returns detached gradients.
@@ -24,8 +24,8 @@ from ..model import Conditional, LatentVariableModel
 from ..objectives import Objective
 from ..objectives.base import share_of_mean
 from ..processes import Part, add_up, batch_part, n_processes, own_part, part_of_batch
-from .adam import Adam
 from .compiling import compile_step
+from .optimizers import Adam, Optimizer
 from .rows import Rows, Scaling, mix
 
 __all__ = ["NonFiniteError", "Step", "seed_noise"]
@@ -54,6 +54,7 @@ class Step:
         clip_norm: largest gradient norm, or None.
         full_size: rows of a full batch, in all processes. Only those run compiled: another size would compile anew.
         compile: whether to.
+        make_optimizer: of the parameters that are trained.
 
     Attributes:
         names: names of what `statistics` holds: loss, the objective's terms, gradient norm.
@@ -69,6 +70,7 @@ class Step:
     clip_norm: float | None = None
     full_size: int = 0
     compile: bool = False
+    make_optimizer: Callable[[Sequence[Tensor]], Optimizer] = Adam
 
     suffix: ClassVar[str] = ".safetensors"
     """Of its checkpoints."""
@@ -79,7 +81,7 @@ class Step:
         self.parameter_names, self.parameters = _trained(self.model)
         self.device, self.dtype = self.parameters[0].device, self.parameters[0].dtype
         self._shards = [hasattr(parameter, "to_local") for parameter in self.parameters]
-        self.adam = Adam([p.to_local() if hasattr(p, "to_local") else p for p in self.parameters])
+        self.optimizer = self.make_optimizer([p.to_local() if hasattr(p, "to_local") else p for p in self.parameters])
         self.failed = torch.zeros((), device=self.device)
         self.flags = torch.zeros(2, device=self.device)
         self.number = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -94,7 +96,7 @@ class Step:
             with part_of_batch(part or own_part(len(rows.x))):
                 statistics, failed, gradients = self._run(rows, number)
         self.failed.copy_(failed)
-        self.adam.update(gradients, learning_rate, self.failed)
+        self.optimizer.update(gradients, learning_rate, self.failed)
         return statistics
 
     def _run(self, rows: Rows, number: int) -> Outcome:
@@ -121,7 +123,7 @@ class Step:
         return self._compiled(rows, self.number, self.failed)
 
     def _whole(self, rows: Rows, number: Tensor, failed: Tensor) -> Outcome:
-        """A whole step but for Adam, without touching the model but for its buffers."""
+        """A whole step but for the update, without touching the model but for its buffers."""
         before = [buffer.clone() for buffer in self._buffers]
         return self._check_and_clip(*self._share(rows, number), failed, before)
 
