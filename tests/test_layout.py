@@ -31,7 +31,8 @@ ROWS = [
     ["evaluation"],
     ["estimators"],
     ["coding"],
-    ["report", "export", "explorer", "reproduce"],
+    ["report", "export", "explorer"],
+    ["reproduce"],
     ["cli"],
     ["__main__"],
 ]

@@ -24,6 +24,7 @@ COMMANDS = {
     "reconstruct": "encode data and decode them again",
     "sample": "write new data drawn from a trained model",
     "plot": "draw a picture of a trained model: rows, codes, filters, samples, its network",
+    "reproduce": "run a published table again: what was published beside what was measured",
     "data": "list, describe, fetch and check the sets that have a name",
 }
 

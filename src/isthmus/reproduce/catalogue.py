@@ -1,0 +1,25 @@
+"""The tables by name; a table's module is imported when it is wanted."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from .table import Table
+
+__all__ = ["NAMES", "find_table"]
+
+NAMES: dict[str, str] = {
+    "dimensionality": "Hinton and Salakhutdinov (2006): deep autoencoder against PCA",
+}
+"""What each table is. Its module, of the same name with _ for -, lies in `tables`."""
+
+
+def find_table(name: str) -> Table:
+    """A table by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in NAMES:
+        raise ValueError(f"Expected a table's name, one of {', '.join(NAMES)}, got {name!r}.")
+    return import_module(f".tables.{name.replace('-', '_')}", __package__).TABLE
