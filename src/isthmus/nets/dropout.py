@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from ..processes import batch_uniform
+from ..processes import batch_part, batch_uniform
 
 __all__ = ["Dropout", "blocks_of", "in_turn", "with_dropout"]
 
@@ -46,14 +46,19 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rows (..., B, width), B being the batch, with units left out."""
+        """Rows (..., B, width), or (K B, width) of K samples, B being the batch, with units left out."""
         if not self.training or not self.rate:
             return x
         return torch.where(self.kept(x), x / (1 - self.rate), 0.0)
 
     def kept(self, x: Tensor) -> Tensor:
         """Which units stay, drawn anew; in float32, as half precision has too few numbers for a probability."""
-        return batch_uniform(x.detach().float(), dim=-2) >= self.rate
+        part = batch_part()
+        n_rows = x.shape[-2] if part is None else part.stop - part.start
+        rows = (
+            x.detach().float().reshape(-1, n_rows, x.shape[-1])
+        )  # own networks get samples and batch in one dimension
+        return (batch_uniform(rows, dim=1) >= self.rate).reshape(x.shape)
 
     def extra_repr(self) -> str:
         """As `print` shows it."""
