@@ -28,7 +28,7 @@ from isthmus.heads import (
     TopKHead,
 )
 from isthmus.model import Batch, Conditional, LatentVariableModel, Layer, Sampler, Trace, draw
-from isthmus.nets import MLP, ConvDecoder, ConvEncoder, ResNetDecoder, ResNetEncoder
+from isthmus.nets import MLP, ConvDecoder, ConvEncoder, Dropout, ResNetDecoder, ResNetEncoder
 from isthmus.objectives import (
     ELBO,
     Contractive,
@@ -192,6 +192,20 @@ class EveryOtherLost(Corruption):
         return x * kept, (kept == 0).expand_as(x)
 
 
+class EveryOtherUnit(Dropout):
+    """Dropout without noise: what it does to an example is the same in every batch."""
+
+    def kept(self, x: Tensor) -> Tensor:
+        return (torch.arange(x.shape[-1]) % 2 == 0).expand_as(x)
+
+
+def vae_with_dropout() -> LatentVariableModel:
+    model = vae()
+    for conditional in (model.encoder, model.decoder):
+        conditional.net.append(EveryOtherUnit(0.3))
+    return model
+
+
 # --- the table -------------------------------------------------------------------------------------
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -237,6 +251,7 @@ CASES: dict[str, Callable[[], Case]] = {
         vae(), Denoising(ELBO(n_samples=2), EveryOtherLost(), emphasis=(1.0, 0.25)), training
     ),
     "VAE, sampled KL": lambda: Case(vae(), ELBO(n_samples=2, kl="monte_carlo"), binary),
+    "VAE, dropout": lambda: Case(vae_with_dropout(), ELBO(n_samples=2), binary),
     "VAE, full covariance": lambda: Case(vae(code=FullGaussianHead(H, D)), ELBO(), binary),
     "VAE, mixture prior": lambda: Case(vae(prior=MixturePrior()), ELBO(n_samples=2), binary),
     "VAE, Gaussian": lambda: Case(vae(GaussianHead(H, F)), ELBO(), real),
