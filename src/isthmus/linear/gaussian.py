@@ -18,8 +18,8 @@ class LinearGaussian:
     With :math:`y = x / s` for the scale :math:`s = \sqrt{\Psi / \sigma^2}`, the covariance of y is :math:`\lambda_i`
     along orthonormal directions :math:`u_i` and :math:`\sigma^2` across all of them, so that
 
-    .. math:: -2 \log p(x) = F \log 2\pi + \sum_j \log s_j^2 + \sum_i \Big(\log \lambda_i + \frac{(u_i^T y)^2}
-        {\lambda_i}\Big) + (F - D) \log \sigma^2 + \frac{|y|^2 - \sum_i (u_i^T y)^2}{\sigma^2} .
+    .. math:: -2 \log p(x) = F \log 2\pi + \sum_j \log s_j^2 + \sum_i \left(\log \lambda_i + \frac{(u_i^T y)^2}
+        {\lambda_i}\right) + (F - D) \log \sigma^2 + \frac{|y|^2 - \sum_i (u_i^T y)^2}{\sigma^2} .
 
     It is Woodbury's identity in coordinates where nothing cancels: the last numerator is a sum of squares, too.
 
