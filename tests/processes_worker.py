@@ -22,7 +22,7 @@ from isthmus import VAE, ConditionalVAE, PretrainedClassifier, evaluate, load
 from isthmus.boltzmann import RestrictedBoltzmannMachine
 from isthmus.corruption import Blocks, FixedMasking, GaussianNoise, Masking, SaltAndPepper, UniformNoise
 from isthmus.files import write_tensors
-from isthmus.heads import BernoulliHead, FixedGaussianHead, FullGaussianHead, TopKHead
+from isthmus.heads import BernoulliHead, FixedGaussianHead, FullGaussianHead, GaussianHead, TopKHead
 from isthmus.model import Conditional, LatentVariableModel
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder
 from isthmus.objectives import ELBO, Contractive, ContrastiveDivergence, Denoising, KLSparsity, Reconstruction
@@ -49,6 +49,12 @@ def convolutional() -> LatentVariableModel:
     return image_vae(ConvEncoder, ConvDecoder)
 
 
+def dropout() -> LatentVariableModel:
+    encoder = Conditional(MLP(X.shape[1], (8,), dropout=0.3, input_dropout=0.2), GaussianHead(8, 3))
+    decoder = Conditional(MLP(3, (8,), dropout=0.3), BernoulliHead(8, X.shape[1]))
+    return LatentVariableModel(encoder, decoder, StandardNormal(3))
+
+
 def boltzmann(**more: Any) -> LatentVariableModel:
     return RestrictedBoltzmannMachine(X.shape[1], 6, **more)
 
@@ -69,6 +75,7 @@ RUNS = {
     # Real units: between data and chains of zeros and ones a gradient may be 0 but for rounding, which Adam enlarges.
     "contrastive divergence": (partial(boltzmann, visible="gaussian"), ContrastiveDivergence(2)),
     "persistent chains": (partial(boltzmann, n_chains=10), ContrastiveDivergence(persistent=True)),
+    "dropout": (dropout, ELBO(n_samples=2)),
     "full covariance": (full_covariance, ELBO()),
     "conditional": (conditional_vae, ELBO()),
 }
