@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from ..estimators import (
+    RBM,
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    KSparseAutoencoder,
+    PretrainedClassifier,
+)
 from .data import unit
 from .table import Job
 
-__all__ = ["feature_errors", "misclassified"]
+__all__ = ["classifier_errors", "feature_errors", "misclassified"]
+
+_LAYERS: dict[str, Any] = {
+    "autoencoder": Autoencoder,
+    "contractive": ContractiveAutoencoder,
+    "denoising": DenoisingAutoencoder,
+    "k-sparse": KSparseAutoencoder,
+    "rbm": RBM,
+}
 
 
 def misclassified(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -35,3 +52,21 @@ def feature_errors(
     scaler = StandardScaler().fit(features)
     model = LogisticRegression(C=strength, max_iter=max_iter).fit(scaler.transform(features), y)
     return misclassified(model.predict(scaler.transform(transform(unit(job.data.x_test)))), job.data.y_test)  # type: ignore[arg-type]
+
+
+def classifier_errors(job: Job, x: np.ndarray, y: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
+    """Errors on the test images of a `PretrainedClassifier`, in per cent as `misclassified` gives them.
+
+    Args:
+        job: whose test images, seed and folder.
+        x, y: rows in [0, 1] and labels to learn from, -1 for rows without.
+        settings: of the classifier. `layer` is a kind by name, and what begins with `layer_` is a parameter of it, as
+            `layer_learning_rate` is, but for `layer_epochs`.
+    """
+    own = {name: value for name, value in settings.items() if name.startswith("layer_") and name != "layer_epochs"}
+    rest = {name: value for name, value in settings.items() if name not in own}
+    if "layer" in rest:
+        rest["layer"] = _LAYERS[rest["layer"]](1, **{name.removeprefix("layer_"): own[name] for name in own})
+    model = PretrainedClassifier(**rest, random_state=job.seed, verbose=job.verbose)
+    model.fit(x, y, folder=job.place("classifier"), resume=True)
+    return misclassified(model.predict(unit(job.data.x_test)), job.data.y_test)  # type: ignore[arg-type]
