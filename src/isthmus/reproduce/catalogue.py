@@ -9,7 +9,9 @@ from .table import Table
 __all__ = ["NAMES", "find_table"]
 
 NAMES: dict[str, str] = {
+    "contractive": "Rifai et al. (2011): contractive autoencoders",
     "dimensionality": "Hinton and Salakhutdinov (2006): deep autoencoder against PCA",
+    "iwae-vae": "Burda, Grosse and Salakhutdinov (2015): the VAE of the IWAE paper, in nats",
 }
 """What each table is. Its module, of the same name with _ for -, lies in `tables`."""
 

@@ -127,7 +127,7 @@ def _how(results: Results) -> str:
     ]
     if not results.records:
         return "\n\n".join(lines)
-    lines.append(f"Data: {results.records[-1].data}")
+    lines.append("Data: " + " ".join(dict.fromkeys(record.data for record in results.records)))
     heads = ["row", "seeds", "minutes a seed", "threads", "commit"]
     rows = [heads, ["---"] * len(heads)]
     for row in table.rows:

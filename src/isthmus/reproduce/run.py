@@ -62,17 +62,19 @@ def reproduce(
         Interrupted: Ctrl-C; the same call goes on.
     """
     chosen = [table.row(name) for name in rows] or list(table.rows)
-    data: DataSet | None = None
+    loaded: dict[str, DataSet] = {}
     for row in chosen:
+        source = "digits" if reduced else row.data or table.data
         for seed in range(1 if reduced else row.seeds) if seeds is None else seeds:
             settings = table.reduced(row.settings) if reduced else dict(row.settings)
             path = folder / row.name / f"seed-{seed}.json"
             if not again and _is_done(path, row, settings):
                 say(f"{row.name}, seed {seed}: done before")
                 continue
-            data = data or _data(table, reduced)
+            if source not in loaded:
+                loaded[source] = load_data(source, **table.data_options)
             say(f"{row.name}, seed {seed}: {row.label}")
-            job = Job(settings, seed, data, folder / row.name / f"seed-{seed}", verbose)
+            job = Job(settings, seed, loaded[source], folder / row.name / f"seed-{seed}", verbose)
             record = _run(row, job)
             say("  " + ", ".join(_said(table, record)) + f", {record.seconds:.0f} s")
             if job.kept:
@@ -88,10 +90,6 @@ def _is_done(path: Path, row: Row, settings: dict) -> bool:
         return path.exists() and Record.from_dict(read_json(path)).is_of(row, settings)
     except UnreadableFile:
         return False
-
-
-def _data(table: Table, reduced: bool) -> DataSet:
-    return load_data("digits" if reduced else table.data, **table.data_options)
 
 
 def _run(row: Row, job: Job) -> Record:

@@ -92,6 +92,7 @@ class Row:
         seeds: how many; one has an interval over the test examples instead of a deviation over seeds.
         series: of rows that are one curve: its name.
         at: their place on the x axis.
+        data: a set of its own, in place of the table's.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Row:
     seeds: int = 3
     series: str = ""
     at: float | None = None
+    data: str = ""
 
 
 @dataclass(frozen=True)
