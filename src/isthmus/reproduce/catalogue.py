@@ -11,7 +11,10 @@ __all__ = ["NAMES", "find_table"]
 NAMES: dict[str, str] = {
     "contractive": "Rifai et al. (2011): contractive autoencoders",
     "dimensionality": "Hinton and Salakhutdinov (2006): deep autoencoder against PCA",
+    "greedy": "Bengio et al. (2007): greedy layer-wise training",
+    "greedy-labels": "where pre-training pays: 100 to 50,000 labels",
     "iwae-vae": "Burda, Grosse and Salakhutdinov (2015): the VAE of the IWAE paper, in nats",
+    "stacked-denoising": "Vincent et al. (2010): stacked denoising autoencoders, amounts and kinds of noise",
 }
 """What each table is. Its module, of the same name with _ for -, lies in `tables`."""
 
