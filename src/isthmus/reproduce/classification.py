@@ -20,7 +20,7 @@ from ..estimators import (
 from .data import unit
 from .table import Job
 
-__all__ = ["classifier_errors", "feature_errors", "misclassified"]
+__all__ = ["classifier_errors", "feature_errors", "misclassified", "trained_layer"]
 
 _LAYERS: dict[str, Any] = {
     "autoencoder": Autoencoder,
@@ -54,6 +54,15 @@ def feature_errors(
     return misclassified(model.predict(scaler.transform(transform(unit(job.data.x_test)))), job.data.y_test)  # type: ignore[arg-type]
 
 
+def _of_layer(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name.startswith("layer_") and name != "layer_epochs"}
+
+
+def _layer(settings: Mapping[str, Any]) -> Any:
+    own = _of_layer(settings)
+    return _LAYERS[settings["layer"]](1, **{name.removeprefix("layer_"): value for name, value in own.items()})
+
+
 def classifier_errors(job: Job, x: np.ndarray, y: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
     """Errors on the test images of a `PretrainedClassifier`, in per cent as `misclassified` gives them.
 
@@ -63,10 +72,26 @@ def classifier_errors(job: Job, x: np.ndarray, y: np.ndarray, settings: Mapping[
         settings: of the classifier. `layer` is a kind by name, and what begins with `layer_` is a parameter of it, as
             `layer_learning_rate` is, but for `layer_epochs`.
     """
-    own = {name: value for name, value in settings.items() if name.startswith("layer_") and name != "layer_epochs"}
-    rest = {name: value for name, value in settings.items() if name not in own}
+    rest = {name: value for name, value in settings.items() if name not in _of_layer(settings)}
     if "layer" in rest:
-        rest["layer"] = _LAYERS[rest["layer"]](1, **{name.removeprefix("layer_"): own[name] for name in own})
+        rest["layer"] = _layer(settings)
     model = PretrainedClassifier(**rest, random_state=job.seed, verbose=job.verbose)
     model.fit(x, y, folder=job.place("classifier"), resume=True)
     return misclassified(model.predict(unit(job.data.x_test)), job.data.y_test)  # type: ignore[arg-type]
+
+
+def trained_layer(job: Job, x: np.ndarray, settings: Mapping[str, Any]) -> Any:
+    """The first hidden layer as it is before fine-tuning, fitted; `classifier_errors` with this job goes on from it.
+
+    Args:
+        job: whose seed and folder.
+        x: rows in [0, 1] to learn from.
+        settings: as those of `classifier_errors`.
+    """
+    layer = _layer(settings)
+    alone = {"n_components": settings["hidden"][0], "hidden": (), "max_epochs": settings["layer_epochs"]}
+    alone |= {"code_activation": settings.get("activation", "sigmoid"), "random_state": job.seed}
+    alone |= {name: settings[name] for name in ("batch_size", "precision") if name in settings}
+    known = layer.get_params(deep=False)  # an RBM has no other units to choose, nor layers in between
+    layer.set_params(**{name: value for name, value in alone.items() if name in known}, verbose=job.verbose)
+    return layer.fit(x, folder=job.place("classifier") / "layer-1", resume=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from ...estimators import RBM, Autoencoder, ContractiveAutoencoder, DenoisingAutoencoder, PretrainedClassifier
 from ...evaluation import jacobian_norm
-from ..classification import misclassified
+from ..classification import classifier_errors, trained_layer
 from ..data import all_training, unit
 from ..table import Job, Measure, Published, Row, Table
 
@@ -20,49 +19,19 @@ __all__ = ["TABLE"]
 SATURATED = 0.05
 """A sigmoid unit is saturated that is no farther than this from 0 or from 1."""
 
-KINDS: dict[str, Any] = {
-    "autoencoder": Autoencoder,
-    "denoising": DenoisingAutoencoder,
-    "contractive": ContractiveAutoencoder,
-    "rbm": RBM,
-}
-
-AUTOENCODER: dict[str, Any] = {"hidden": (), "code_activation": "sigmoid", "tied": True}
-
 
 def _run(job: Job) -> dict[str, np.ndarray]:
     """Train a layer, measure its features, and fine-tune it twice as a classifier: with dropout and without."""
-    settings = job.settings
     x, y = all_training(job.data)
     x = unit(x)
-    shared = {name: settings[name] for name in ("batch_size", "precision")}
-    shared |= {"random_state": job.seed, "verbose": job.verbose}
-    layer = _layer(settings, shared)
-    plain, dropped = job.place("plain"), job.place("dropout")
-    layer.fit(x, folder=plain / "layer-1", resume=True)  # where a classifier looks for what it trained before
-    found = _of_features(layer, unit(job.data.x_test))
-
-    def errors(folder: Path, epochs: int, **more: Any) -> np.ndarray:
-        model = PretrainedClassifier(
-            (settings["n_units"],), layer=layer, layer_epochs=settings["layer_epochs"], max_epochs=epochs,
-            learning_rate=settings["learning_rate"], schedule="cosine", **shared, **more,
-        )  # fmt: skip
-        model.fit(x, y, folder=folder, resume=True)
-        return misclassified(model.predict(unit(job.data.x_test)), job.data.y_test)  # type: ignore[arg-type]
-
-    shutil.copytree(plain / "layer-1", dropped / "layer-1", dirs_exist_ok=True)
-    rates = {name: settings[name] for name in ("dropout", "input_dropout")}
-    found["test_error"] = errors(dropped, settings["max_epochs"], **rates)
-    found["plain_error"] = errors(plain, settings["plain_epochs"])
-    return found
-
-
-def _layer(settings: dict[str, Any], shared: dict[str, Any]) -> Any:
-    """The layer, unfitted: `layer_strength` is its `strength`, and so on."""
-    kind = settings["layer"]
-    own = {name.removeprefix("layer_"): value for name, value in settings.items() if name.startswith("layer_")}
-    own |= {"n_components": settings["n_units"], "max_epochs": own.pop("epochs"), "schedule": "cosine"} | shared
-    return KINDS[kind](**own, **({} if kind == "rbm" else AUTOENCODER))
+    settings = dict(job.settings)
+    plain_epochs = settings.pop("plain_epochs")
+    found = _of_features(trained_layer(job, x, settings), unit(job.data.x_test))
+    other = replace(job, folder=job.place("plain"))
+    shutil.copytree(job.place("classifier") / "layer-1", other.place("classifier") / "layer-1", dirs_exist_ok=True)
+    plain = settings | {"max_epochs": plain_epochs, "dropout": 0.0, "input_dropout": 0.0}
+    found["plain_error"] = classifier_errors(other, x, y, plain)
+    return found | {"test_error": classifier_errors(job, x, y, settings)}
 
 
 def _of_features(layer: Any, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,7 +49,9 @@ def _published(error: float, norm: float, saturated: float) -> dict[str, Publish
 
 
 SHARED: dict[str, Any] = {
-    "n_units": 1000,
+    "hidden": (1000,),
+    "layer_schedule": "cosine",
+    "schedule": "cosine",
     "layer_epochs": 12,
     "layer_learning_rate": 1e-3,
     "batch_size": 250,
@@ -109,7 +80,7 @@ TABLE = Table(
             "contractive",
             "CAE: contractive",
             _run,
-            SHARED | {"layer": "contractive", "layer_contraction": 0.1},
+            SHARED | {"layer": "contractive", "layer_tied": True, "layer_contraction": 0.1},
             _published(1.14, 0.73, 86.36),
             seeds=1,
         ),
@@ -117,7 +88,7 @@ TABLE = Table(
             "denoising-gaussian",
             "DAE-g: denoising, Gaussian noise",
             _run,
-            SHARED | {"layer": "denoising", "layer_corruption": "gaussian", "layer_strength": 0.3},
+            SHARED | {"layer": "denoising", "layer_tied": True, "layer_corruption": "gaussian", "layer_strength": 0.3},
             _published(1.18, 0.86, 17.77),
             seeds=1,
         ),
@@ -133,7 +104,7 @@ TABLE = Table(
             "denoising-masking",
             "DAE-b: denoising, masking noise",
             _run,
-            SHARED | {"layer": "denoising", "layer_corruption": "masking", "layer_strength": 0.3},
+            SHARED | {"layer": "denoising", "layer_tied": True, "layer_corruption": "masking", "layer_strength": 0.3},
             _published(1.57, 7.87, 68.19),
             seeds=1,
         ),
@@ -141,7 +112,7 @@ TABLE = Table(
             "weight-decay",
             "AE+wd: autoencoder with weight decay",
             _run,
-            SHARED | {"layer": "autoencoder", "layer_weight_decay": 0.1},
+            SHARED | {"layer": "autoencoder", "layer_tied": True, "layer_weight_decay": 0.1},
             _published(1.68, 5.00, 12.97),
             seeds=1,
         ),
@@ -149,10 +120,10 @@ TABLE = Table(
             "autoencoder",
             "AE: autoencoder",
             _run,
-            SHARED | {"layer": "autoencoder"},
+            SHARED | {"layer": "autoencoder", "layer_tied": True},
             _published(1.78, 17.5, 49.90),
             seeds=1,
         ),
     ),
-    small={"n_units": 32, "layer_epochs": 1, "max_epochs": 1, "plain_epochs": 1, "precision": "fp32"},
+    small={"hidden": (32,), "layer_epochs": 1, "max_epochs": 1, "plain_epochs": 1, "precision": "fp32"},
 )
