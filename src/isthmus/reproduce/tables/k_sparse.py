@@ -1,0 +1,114 @@
+"""Makhzani and Frey (2013): codes of which k units are kept, read by logistic regression, and fine-tuned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..classification import classifier_errors, feature_errors, trained_layer
+from ..data import all_training, unit
+from ..table import Job, Measure, Published, Row, Table
+
+__all__ = ["TABLE"]
+
+
+def _read(job: Job) -> dict[str, np.ndarray]:
+    """Logistic regression on the codes of one layer, which has not seen a label."""
+    x, y = all_training(job.data)
+    x, settings = unit(x), dict(job.settings)
+    strength = settings.pop("strength")
+    layer = trained_layer(job, x, settings)
+    active = (layer.transform(unit(job.data.x_test)) != 0).sum(axis=1).astype(float)
+    return {"error": feature_errors(job, layer.transform, x, y, strength=strength), "active": active}
+
+
+def _pixels(job: Job) -> dict[str, np.ndarray]:
+    x, y = all_training(job.data)
+    return {"error": feature_errors(job, lambda rows: rows, unit(x), y, strength=job.settings["strength"])}
+
+
+def _fine_tuned(job: Job) -> dict[str, np.ndarray]:
+    x, y = all_training(job.data)
+    return {"error": classifier_errors(job, unit(x), y, job.settings)}
+
+
+def _published(error: float) -> dict[str, Published]:
+    return {"error": Published(error, "memory")}
+
+
+LAYER: dict[str, Any] = {
+    "hidden": (1000,), "layer_schedule": "cosine", "layer_epochs": 12, "layer_learning_rate": 1e-3, "batch_size": 250,
+    "precision": "bf16",
+}  # fmt: skip
+
+K_SPARSE: dict[str, Any] = {"layer": "k-sparse", "layer_tied": True}
+
+READ: dict[str, Any] = LAYER | K_SPARSE | {"activation": "identity", "layer_alpha": 3.0, "strength": 0.01}
+
+TUNED: dict[str, Any] = {
+    "activation": "relu", "max_epochs": 15, "learning_rate": 1e-3, "schedule": "cosine", "dropout": 0.5,
+    "input_dropout": 0.2, "batch_size": 250, "precision": "bf16",
+}  # fmt: skip
+
+
+def _k(k: int, error: float) -> Row:
+    label = f"k-sparse autoencoder, k = {k}"
+    return Row(f"k-{k}", label, _read, READ | {"layer_k": k}, _published(error), seeds=1)
+
+
+TABLE = Table(
+    name="k-sparse",
+    title="k-sparse autoencoders",
+    reference="",
+    about="",
+    measures=(Measure("error", "test error, %"), Measure("active", "units kept of a test image", 0)),
+    rows=(
+        _k(40, 1.54),
+        _k(25, 1.35),
+        _k(10, 2.10),
+        Row("pixels", "pixels themselves", _pixels, {"strength": 0.01}, _published(7.20), seeds=1),
+        Row(
+            "denoising",
+            "denoising autoencoder, a fifth of the pixels masked",
+            _read,
+            LAYER
+            | {"layer": "denoising", "layer_tied": True, "layer_strength": 0.2, "activation": "relu", "strength": 0.01},
+            _published(1.95),
+            seeds=1,
+        ),
+        Row(
+            "rbm",
+            "RBM",
+            _read,
+            LAYER | {"layer": "rbm", "layer_learning_rate": 3e-3, "strength": 0.01},
+            _published(1.81),
+            seeds=1,
+        ),
+        Row(
+            "fine-tuned",
+            "k-sparse layer, k = 25, fine-tuned",
+            _fine_tuned,
+            LAYER | K_SPARSE | TUNED | {"layer_k": 25},
+            _published(1.08),
+            seeds=1,
+        ),
+        Row(
+            "deep",
+            "two k-sparse layers, k = 25, fine-tuned",
+            _fine_tuned,
+            LAYER | K_SPARSE | TUNED | {"hidden": (1000, 1000), "layer_k": 25},
+            _published(0.97),
+            seeds=1,
+        ),
+        Row(
+            "not-pre-trained",
+            "the same network of one layer from random weights",
+            _fine_tuned,
+            TUNED | {"hidden": (1000,), "pretraining": "none"},
+            _published(1.60),
+            seeds=1,
+        ),
+    ),
+    small={"hidden": (64,), "layer_epochs": 1, "max_epochs": 1, "precision": "fp32"},
+)
