@@ -91,7 +91,7 @@ PCA's are as they come, as in the paper, and clipped in a row of their own.
             _autoencoder,
             NETWORK
             | {"activation": "silu", "optimizer": "muon", "learning_rate": 5e-3, "batch_size": 1000}
-            | {"warm_up": 300, "max_epochs": 80},
+            | {"weight_decay": 0.5, "warm_up": 300, "max_epochs": 60},
             {"squared_error": Published(3.00, "quoted")},
             seeds=1,
         ),
