@@ -15,6 +15,7 @@ NAMES: dict[str, str] = {
     "greedy-labels": "where pre-training pays: 100 to 50,000 labels",
     "iwae-vae": "Burda, Grosse and Salakhutdinov (2015): the VAE of the IWAE paper, in nats",
     "k-sparse": "Makhzani and Frey (2013): k-sparse autoencoders",
+    "listings": "The lectures' own listings: autoencoder, denoising, sparse, k-sparse, VAE, conditional VAE",
     "stacked-denoising": "Vincent et al. (2010): stacked denoising autoencoders, amounts and kinds of noise",
 }
 """What each table is. Its module, of the same name with _ for -, lies in `tables`."""
