@@ -11,6 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 TORCH := torch==2.13.0
 # What benchmarks compare against has an environment of its own.
 PEERS := .venv-peers
+SITE := docs/_build
 TESTS ?=
 BENCH ?=
 NAMES ?=
@@ -18,7 +19,7 @@ NAMES ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo test lint bench figures peers lock clean
+.PHONY: help env demo test lint docs bench figures peers lock clean
 
 help: ## list the targets
 	@echo "Isthmus: make TARGET"
@@ -42,6 +43,11 @@ lint: $(READY) ## check style (ruff) and types (pyrefly)
 	@echo "Types: pyrefly check"
 	@$(BIN)/pyrefly check --summary=none
 
+docs: $(READY) ## build the site of docs, where a warning is an error, in half a minute
+	@$(BIN)/sphinx-build -q -E -W --keep-going --jobs auto -c docs . $(SITE)
+	@echo '<meta http-equiv="refresh" content="0; url=docs/index.html">' > $(SITE)/index.html
+	@echo "Site: open $(SITE)/index.html in a browser"
+
 bench: $(READY) ## run the benchmarks, about 35 minutes on two cores; BENCH=--missing goes on with what a stopped run left
 	@$(MAKE) --no-print-directory peers || echo "Benchmarks: without peers, whose rows the results leave out"
 	@for script in benchmarks/bench_*.py; do \
@@ -57,7 +63,7 @@ peers: $(PEERS)/ready ## create .venv-peers with the libraries that benchmarks c
 
 clean: ## remove .venv, .venv-peers and what tools left behind
 	@echo "Removing environments, caches and build outputs (runs/ stays)"
-	@rm -rf .venv $(PEERS) dist build .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv $(PEERS) $(SITE) docs/api dist build .pytest_cache .ruff_cache .hypothesis
 	@find src tests benchmarks conftest.py -name __pycache__ -prune -exec rm -rf {} +
 
 lock: ## resolve the lock files anew, keeping their versions where they still fit (needs uv)
