@@ -185,6 +185,8 @@ def test_it_compiles_in_one_graph_with_the_same_noise() -> None:
     torch.testing.assert_close(compiled(x), expected)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch._prims_common:FutureWarning")
 @pytest.mark.slow
 def test_a_compiled_run_is_that_of_an_eager_one() -> None:
     weights = []
