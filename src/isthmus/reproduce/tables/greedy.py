@@ -30,7 +30,7 @@ TODAY: dict[str, Any] = {
 """Fine-tuning as one would do it now."""
 
 PAPER: dict[str, Any] = {
-    "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0, "batch_size": 20, "max_epochs": 20,
+    "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.0, "batch_size": 50, "max_epochs": 20,
     "activation": "sigmoid",
 }  # fmt: skip
 """Sigmoid units and plain gradient descent at a constant rate."""
@@ -107,7 +107,7 @@ passes, a shorter run than theirs.
             _classifier,
             PAPER
             | {"hidden": DEEP, "pretraining": "unsupervised", "layer": "rbm", "layer_epochs": 5}
-            | {"layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.05},
+            | {"layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.1},
             _published(1.2),
             form="published",
             seeds=1,
@@ -118,7 +118,7 @@ passes, a shorter run than theirs.
             _classifier,
             PAPER
             | {"hidden": DEEP, "pretraining": "unsupervised", "layer": "autoencoder", "layer_epochs": 5}
-            | {"layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.01, "layer_tied": True},
+            | {"layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.05, "layer_tied": True},
             _published(1.4),
             form="published",
             seeds=1,

@@ -31,8 +31,8 @@ TODAY: dict[str, Any] = DEEP | {
 }  # fmt: skip
 
 PAPER: dict[str, Any] = DEEP | {
-    "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0, "batch_size": 20, "max_epochs": 20,
-    "layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.01, "layer_epochs": 5,
+    "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.0, "batch_size": 50, "max_epochs": 20,
+    "layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.05, "layer_epochs": 5,
     "layer_tied": True,
 }  # fmt: skip
 """Tied weights and gradient descent at a constant rate."""
