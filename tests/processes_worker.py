@@ -130,10 +130,20 @@ def compiled(folder: Path) -> None:
         write_tensors(folder / f"result-{n_processes()}", model.state_dict(), {})
 
 
+def muon(folder: Path) -> None:
+    """Updates that are no sums over coordinates."""
+    torch.manual_seed(0)
+    model = vae()
+    with joined():
+        history = fit(model, ELBO(), X, replace(SETTINGS, optimizer="muon", weight_decay=0.1), validation=X[:30])
+        write_tensors(folder / f"result-{n_processes()}", model.state_dict(), {"history": history})
+
+
 def sharded(folder: Path) -> None:
     """Models cut over processes; in one process, whole. BREAK_AT ends the first of them after so many steps."""
     tensors, histories = {}, {}
     settings = replace(SETTINGS, sharded=started_by_torchrun(), checkpoint_steps=9)
+    settings = replace(settings, optimizer=os.environ.get("OPTIMIZER", "adam"))
     stop_at = int(os.environ.get("BREAK_AT", "0"))
     with joined():
         for name, (make, objective) in SHARDED.items():
@@ -197,6 +207,6 @@ def is_first_by_name() -> bool:
 
 
 if __name__ == "__main__":
-    {f.__name__: f for f in (equal, compiled, sharded, long, different, diverging, full)}[sys.argv[1]](
+    {f.__name__: f for f in (equal, compiled, muon, sharded, long, different, diverging, full)}[sys.argv[1]](
         Path(sys.argv[2])
     )

@@ -1,4 +1,4 @@
-"""Optimisers: torch's own, step by step; updates that are committed or not; runs that go on with the same one."""
+"""Optimisers: torch's own, step by step; updates that are committed or not; settings."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ import torch
 from torch import nn
 from torch.optim._muon import _zeropower_via_newtonschulz
 
-from cases import make as make_case
-from estimator_cases import real_table
-from isthmus import Autoencoder, StackedAutoencoder
-from isthmus.files import UnreadableFile, read_tensors, write_tensors
-from isthmus.training import Settings, fit
-from isthmus.training.checkpoint import checkpoints
+from isthmus.training import Settings
 from isthmus.training.optimizers import SGD, Adam, Muon, Optimizer
 from isthmus.training.optimizers.muon import orthogonalised
-from training_cases import EAGER, assert_same, differ, dying_at, weights
-from training_cases import short_run as run
 
 SHAPES = [(7, 5), (5,), (), (0, 3), (4, 6), (5, 7), (3, 2, 4, 4)]
 MAKE = {
@@ -28,7 +21,6 @@ MAKE = {
     "muon": Muon,
 }
 each = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE)
-each_name = pytest.mark.parametrize("optimizer", ["adam", "sgd", "muon"])
 
 
 def parameters(dtype=torch.float32, shapes=SHAPES) -> list[nn.Parameter]:
@@ -153,95 +145,6 @@ def test_decay_shrinks_only_matrices(make):
         assert torch.equal(same, old)
 
 
-# --- runs --------------------------------------------------------------------------------------------
-
-
-@each_name
-def test_a_run_that_died_goes_on_bit_for_bit(tmp_path, optimizer):
-    settings = {"optimizer": optimizer, "weight_decay": 0.1}
-    expected, history = run(**settings)
-    with dying_at(8):
-        run(tmp_path, **settings)
-    result, resumed = run(tmp_path, **settings)
-    assert resumed == history
-    assert_same(result, expected)
-
-
-@each_name
-def test_settings_choose_the_optimiser(optimizer):
-    """Other weights than with its neighbours, and a lower loss than before."""
-    found = {}
-    for settings in ({"optimizer": optimizer}, {"optimizer": optimizer, "weight_decay": 5.0}, {}):
-        settings = {"optimizer": "sgd" if optimizer == "adam" else "adam"} | settings
-        found[str(settings)], history = run(max_epochs=12, **settings)
-        assert history[-1]["loss"] < history[0]["loss"]
-    one, decayed, other = found.values()
-    assert differ(one, other)
-    for name in ("encoder.net.0.0.weight", "decoder.net.0.0.weight"):
-        assert decayed[name].norm() < one[name].norm()
-
-
-def test_momentum_is_sgd_s():
-    results = {momentum: run(optimizer="sgd", momentum=momentum)[0] for momentum in (0.0, 0.9)}
-    assert differ(results[0.0], results[0.9])
-    assert_same(run(momentum=0.0)[0], run(momentum=0.9)[0])
-
-
-def test_muon_trains_convolutions():
-    case = make_case("convolutional VAE")
-    before = weights(case.model)
-    settings = Settings(max_epochs=8, batch_size=16, optimizer="muon", **EAGER)
-    history = fit(case.model, case.objective, case.batch(32).x, settings)
-    assert history[-1]["loss"] < history[0]["loss"]
-    assert all(not torch.equal(tensor, before[name]) for name, tensor in weights(case.model).items())
-
-
-# --- checkpoints -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"optimizer": "sgd"}, r"optimizer 'muon' \(now 'sgd'\)"),
-        ({"optimizer": "adam"}, r"optimizer 'muon' \(now 'adam'\)"),
-        ({"weight_decay": 0.1}, r"weight_decay 0\.0 \(now 0\.1\)"),
-    ],
-)
-def test_a_checkpoint_of_another_optimiser_is_refused_in_words(tmp_path, changes, words):
-    run(tmp_path, optimizer="muon")
-    with pytest.raises(UnreadableFile, match=f"{words}; resume with those"):
-        run(tmp_path, **{"optimizer": "muon"} | changes)
-
-
-def test_a_checkpoint_from_before_there_was_a_choice_goes_on(tmp_path):
-    expected, history = run()
-    with dying_at(8):
-        run(tmp_path)
-    newest = checkpoints(tmp_path)[-1]
-    tensors, metadata = read_tensors(newest)
-    assert {name.rstrip("0123456789") for name in tensors if name.startswith("adam")} == {
-        "adam.committed", "adam.mean.", "adam.square.",
-    }  # fmt: skip
-    for name in ("optimizer", "momentum", "weight_decay"):
-        del metadata["run"]["settings"][name]
-    write_tensors(newest, tensors, metadata)
-    result, resumed = run(tmp_path)
-    assert resumed == history
-    assert_same(result, expected)
-    with pytest.raises(UnreadableFile, match=r"weight_decay 0\.0 \(now 0\.1\)"):
-        run(tmp_path, weight_decay=0.1)
-
-
-@pytest.mark.parametrize("value", [-1.0, math.nan])
-def test_an_impossible_number_of_updates_is_refused(tmp_path, value):
-    run(tmp_path, optimizer="sgd")
-    newest = checkpoints(tmp_path)[-1]
-    tensors, metadata = read_tensors(newest)
-    write_tensors(newest, tensors | {"sgd.committed": torch.tensor(value)}, metadata)
-    with pytest.raises(UnreadableFile, match="impossible number of updates|not finite"):
-        run(tmp_path, optimizer="sgd")
-
-
 # --- settings and parameters -------------------------------------------------------------------------
 
 
@@ -271,16 +174,3 @@ def test_numbers_are_numbers():
     for name in ("momentum", "weight_decay"):
         with pytest.raises(TypeError, match=f"Expected {name} as a number, got '0.1'"):
             Settings(**{name: "0.1"})
-
-
-def test_an_estimator_s_parameters_reach_the_settings():
-    made = Autoencoder(2, optimizer="sgd", momentum=0.5, weight_decay=0.01)
-    assert made._settings(3) == Settings(optimizer="sgd", momentum=0.5, weight_decay=0.01, seed=3)
-    with pytest.raises(ValueError, match="Expected optimizer as one of 'adam', 'sgd', 'muon', got 'lion'"):
-        Autoencoder(optimizer="lion").fit(real_table())
-
-
-def test_layers_keep_an_optimiser_of_their_own():
-    kinds = (Autoencoder(optimizer="muon", weight_decay=0.1), "autoencoder")
-    first, second = StackedAutoencoder(2, hidden=(4,), layer=kinds, optimizer="sgd")._layers(6, likelihood="gaussian")
-    assert (first.optimizer, first.weight_decay, second.optimizer) == ("muon", 0.1, "adam")
