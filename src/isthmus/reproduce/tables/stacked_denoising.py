@@ -27,12 +27,12 @@ DEEP: dict[str, Any] = {
 
 TODAY: dict[str, Any] = DEEP | {
     "learning_rate": 1e-3, "schedule": "cosine", "warm_up": 100, "batch_size": 250, "max_epochs": 15, "dropout": 0.25,
-    "input_dropout": 0.2, "layer_epochs": 5, "precision": "bf16",
+    "input_dropout": 0.2, "layer_epochs": 3, "precision": "bf16",
 }  # fmt: skip
 
 PAPER: dict[str, Any] = DEEP | {
-    "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.0, "batch_size": 50, "max_epochs": 20,
-    "layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.05, "layer_epochs": 5,
+    "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.0, "batch_size": 50, "max_epochs": 15,
+    "layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.05, "layer_epochs": 3,
     "layer_tied": True,
 }  # fmt: skip
 """Tied weights and gradient descent at a constant rate."""
@@ -60,7 +60,8 @@ quarter of the features masked); a support vector machine had 1.40 % and a deep 
 
 *Today*: Adam, a cosine schedule, and dropout in fine-tuning. *As published*: tied weights and gradient descent without
 momentum at a constant rate. The paper searched widths, rates, epochs and corruption levels on the validation images;
-here one choice serves all rows.
+here there is one usual choice for all rows, which was not searched, and 15 passes over the data after 3 for each layer,
+a shorter run than theirs.
 """,
     measures=(Measure("error", "test error, %"),),
     data_options={"validation_fraction": 1 / 6},
