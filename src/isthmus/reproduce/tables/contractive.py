@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,17 +19,11 @@ SATURATED = 0.05
 
 
 def _run(job: Job) -> dict[str, np.ndarray]:
-    """Train a layer, measure its features, and fine-tune it twice as a classifier: with dropout and without."""
+    """Train a layer, measure its features, and fine-tune it as a classifier."""
     x, y = all_training(job.data)
     x = unit(x)
-    settings = dict(job.settings)
-    plain_epochs = settings.pop("plain_epochs")
-    found = _of_features(trained_layer(job, x, settings), unit(job.data.x_test))
-    other = replace(job, folder=job.place("plain"))
-    shutil.copytree(job.place("classifier") / "layer-1", other.place("classifier") / "layer-1", dirs_exist_ok=True)
-    plain = settings | {"max_epochs": plain_epochs, "dropout": 0.0, "input_dropout": 0.0}
-    found["plain_error"] = classifier_errors(other, x, y, plain)
-    return found | {"test_error": classifier_errors(job, x, y, settings)}
+    found = _of_features(trained_layer(job, x, job.settings), unit(job.data.x_test))
+    return {"test_error": classifier_errors(job, x, y, job.settings)} | found
 
 
 def _of_features(layer: Any, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -44,7 +36,7 @@ def _of_features(layer: Any, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _published(error: float, norm: float, saturated: float) -> dict[str, Published]:
-    figures = {"test_error": error, "plain_error": error, "mean_square": norm, "saturated": saturated}
+    figures = {"test_error": error, "mean_square": norm, "saturated": saturated}
     return {name: Published(value, "quoted") for name, value in figures.items()}
 
 
@@ -52,25 +44,44 @@ SHARED: dict[str, Any] = {
     "hidden": (1000,),
     "layer_schedule": "cosine",
     "schedule": "cosine",
-    "layer_epochs": 12,
-    "layer_learning_rate": 1e-3,
+    "layer_epochs": 10,
+    "layer_learning_rate": 1e-2,
     "batch_size": 250,
     "precision": "bf16",
-    "max_epochs": 15,
-    "dropout": 0.5,
-    "input_dropout": 0.2,
-    "plain_epochs": 8,
-    "learning_rate": 1e-3,
+    "max_epochs": 20,
+    "dropout": 0.3,
+    "input_dropout": 0.1,
+    "learning_rate": 1e-2,
 }
 
 TABLE = Table(
     name="contractive",
     title="Contractive autoencoders",
-    reference="",
-    about="",
+    reference="""
+Rifai, Vincent, Muller, Glorot, Bengio (2011). Contractive auto-encoders: explicit invariance during feature extraction.
+ICML, table 1.
+""",
+    about="""
+A layer of 1000 sigmoid units learns from MNIST's images without labels, in one of six ways: autoencoders with tied
+weights and the cross-entropy, plain, with weight decay, with noise to undo, or with a penalty on the Jacobian of the
+code; and an RBM. Then a softmax is put on it and both are fine-tuned on the labels: 60,000 images to train on, the
+other 10,000 to test on.
+
+The Jacobian and saturation are of the layer as it is before fine-tuning, over the test images. The norm is the
+Frobenius norm of the Jacobian of the 1000 units by the 784 pixels in [0, 1], exactly. A unit is saturated for an image
+where its activity is below 0.05 or above 0.95, which is the paper's definition as far as we remember.
+
+The paper's mean norms are around 10⁻⁴. No Jacobian of 1000 units that carry an image has so small a norm, so it was
+divided by something that the source of these figures does not name. They stand beside one guess, the mean of the
+squares of the Jacobian's entries; what can be compared without a guess is the order of the rows.
+
+Here all is trained by Adam on a cosine, with dropout in fine-tuning, for fewer epochs than one would want: 10 for the
+layer and 20 with labels. Learning rates and dropout were chosen in a few short runs on the validation images with the
+contractive layer, the Gaussian denoising and the plain one, and are the same in all rows; weights of penalties and
+amounts of noise were not searched.
+""",
     measures=(
-        Measure("test_error", "test error, fine-tuned with dropout, %"),
-        Measure("plain_error", "without dropout, %"),
+        Measure("test_error", "test error, fine-tuned, %"),
         Measure("jacobian_norm", "mean norm of the Jacobian"),
         Measure("mean_square", "mean square of its entries, 10⁻⁴"),
         Measure("saturated", "saturated units, %"),
@@ -88,7 +99,7 @@ TABLE = Table(
             "denoising-gaussian",
             "DAE-g: denoising, Gaussian noise",
             _run,
-            SHARED | {"layer": "denoising", "layer_tied": True, "layer_corruption": "gaussian", "layer_strength": 0.3},
+            SHARED | {"layer": "denoising", "layer_tied": True, "layer_corruption": "gaussian", "layer_strength": 0.4},
             _published(1.18, 0.86, 17.77),
             seeds=1,
         ),
@@ -96,7 +107,7 @@ TABLE = Table(
             "rbm",
             "RBM",
             _run,
-            SHARED | {"layer": "rbm", "layer_learning_rate": 3e-3},
+            SHARED | {"layer": "rbm"},
             _published(1.30, 2.50, 78.59),
             seeds=1,
         ),
@@ -125,5 +136,5 @@ TABLE = Table(
             seeds=1,
         ),
     ),
-    small={"hidden": (32,), "layer_epochs": 1, "max_epochs": 1, "plain_epochs": 1, "precision": "fp32"},
+    small={"hidden": (32,), "layer_epochs": 1, "max_epochs": 1, "precision": "fp32"},
 )
