@@ -38,7 +38,7 @@ def _published(error: float) -> dict[str, Published]:
 
 
 LAYER: dict[str, Any] = {
-    "hidden": (1000,), "layer_schedule": "cosine", "layer_epochs": 12, "layer_learning_rate": 1e-3, "batch_size": 250,
+    "hidden": (1000,), "layer_schedule": "cosine", "layer_epochs": 6, "layer_learning_rate": 1e-3, "batch_size": 250,
     "precision": "bf16",
 }  # fmt: skip
 
@@ -47,8 +47,8 @@ K_SPARSE: dict[str, Any] = {"layer": "k-sparse", "layer_tied": True}
 READ: dict[str, Any] = LAYER | K_SPARSE | {"activation": "identity", "layer_alpha": 3.0, "strength": 0.01}
 
 TUNED: dict[str, Any] = {
-    "activation": "relu", "max_epochs": 15, "learning_rate": 1e-3, "schedule": "cosine", "dropout": 0.5,
-    "input_dropout": 0.2, "batch_size": 250, "precision": "bf16",
+    "activation": "relu", "max_epochs": 20, "learning_rate": 1e-3, "schedule": "cosine", "dropout": 0.3,
+    "input_dropout": 0.1, "batch_size": 250, "precision": "bf16",
 }  # fmt: skip
 
 
@@ -60,8 +60,22 @@ def _k(k: int, error: float) -> Row:
 TABLE = Table(
     name="k-sparse",
     title="k-sparse autoencoders",
-    reference="",
-    about="",
+    reference="Makhzani, Frey (2014). k-Sparse autoencoders. ICLR.",
+    about="""
+A layer of 1000 linear units, of which the k largest of each image are kept, learns to reconstruct MNIST's images, with
+tied weights; then a logistic regression reads the codes, in which three times as many units are kept. The measure is
+the share of test images that it gets wrong: 60,000 images to learn from, the other 10,000 to test on. Below are the
+same for other features, and networks that go on from such a layer, or from two of them, and are fine-tuned on the
+labels.
+
+All published figures here are from memory and none is verified. A dropout autoencoder (1.80 %) is not among the rows:
+units of a code are not left out here.
+
+Everything is trained by Adam on a cosine, and for a short time: 6 epochs a layer, 20 with labels. The strength of the
+logistic regression, on standardised features, was chosen on the validation images for k = 25 and is the same in all
+rows; it stops after 100 steps of L-BFGS. In fine-tuning the units are rectified, k of them are kept in training and in
+testing alike, and there is dropout. Learning rates and dropout were not searched.
+""",
     measures=(Measure("error", "test error, %"), Measure("active", "units kept of a test image", 0)),
     rows=(
         _k(40, 1.54),
@@ -81,7 +95,7 @@ TABLE = Table(
             "rbm",
             "RBM",
             _read,
-            LAYER | {"layer": "rbm", "layer_learning_rate": 3e-3, "strength": 0.01},
+            LAYER | {"layer": "rbm", "layer_learning_rate": 1e-2, "strength": 0.01},
             _published(1.81),
             seeds=1,
         ),
