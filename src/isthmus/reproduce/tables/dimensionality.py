@@ -101,7 +101,7 @@ PCA's are as they come, as in the paper, and clipped in a row of their own.
             _autoencoder,
             NETWORK
             | {"activation": "silu", "learning_rate": 1e-3, "batch_size": 250}
-            | {"warm_up": 300, "max_epochs": 40},
+            | {"warm_up": 300, "max_epochs": 30},
             {"squared_error": Published(3.00, "quoted")},
             seeds=1,
         ),
@@ -110,8 +110,8 @@ PCA's are as they come, as in the paper, and clipped in a row of their own.
             "RBM layers, logistic units, fine-tuned on the cross-entropy (by Adam)",
             _stacked,
             NETWORK
-            | {"layer_epochs": 15, "layer_learning_rate": 0.1, "top_learning_rate": 0.001, "batch_size": 100}
-            | {"learning_rate": 1e-3, "max_epochs": 40},
+            | {"layer_epochs": 10, "layer_learning_rate": 0.1, "top_learning_rate": 0.001, "batch_size": 100}
+            | {"learning_rate": 1e-3, "max_epochs": 30},
             {"squared_error": Published(3.00, "quoted")},
             form="published",
             seeds=1,
@@ -120,7 +120,7 @@ PCA's are as they come, as in the paper, and clipped in a row of their own.
             "logistic-pca",
             "logistic PCA with a linear encoder",
             _linear_encoder,
-            {"max_epochs": 40, "learning_rate": 3e-3, "batch_size": 200},
+            {"max_epochs": 20, "learning_rate": 3e-3, "batch_size": 200},
             {"squared_error": Published(8.01, "quoted")},
             form="published",
             seeds=1,
