@@ -1,0 +1,90 @@
+"""Claim: features that were learned without labels help a classifier, most of all where labels are few."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...estimators import PCA
+from ...report.images import compact
+from ...report.style import LIGHT, legend, new_figure, png, polish
+from ..claims import halved, some_images, trained
+from ..classification import feature_errors
+from ..results import Results
+from ..table import Job, Measure, Row, Table
+
+__all__ = ["TABLE"]
+
+LABELS = (100, 300, 1000, 10_000)
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+
+
+def _features(job: Job, x: np.ndarray, settings: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """From rows to features, which are learned from all images without labels."""
+    if settings["model"] == "pixels":
+        return lambda rows: rows
+    if settings["model"] == "pca":
+        return PCA(settings["n_components"]).fit(x).transform
+    return trained(job, x, **settings).transform
+
+
+def _errors(job: Job) -> dict[str, Any]:
+    """Test errors of logistic regressions on features of the first so many images."""
+    job, settings = halved(job), dict(job.settings)
+    labels, strengths = settings.pop("labels"), settings.pop("strengths")
+    x, y = some_images(job, settings.pop("n_images"))
+    transform = _features(job, x, settings)
+    return {
+        f"error_{name}": feature_errors(job, transform, x[:n], y[:n], strength=strengths, max_iter=1000)
+        for name, n in zip(LABELS, labels, strict=True)
+    }
+
+
+def _chart(results: Results) -> bytes | None:
+    """Error against the number of labels, a curve a kind of features."""
+    figure = new_figure(5.6, 3.6)
+    axes = polish(figure.add_subplot(), x="labels", y="test error, %", grid="both")
+    for number, row in enumerate(row for row in results.table.rows if results.of_row(row.name)):
+        found = [f for n in LABELS if (f := results.figure(row.name, f"error_{n}")) is not None]
+        colour = LIGHT.classes[number]
+        style: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.8, "label": row.label}
+        axes.plot(LABELS, [f.mean for f in found], color=colour, **style)
+        if not any(math.isnan(f.low) for f in found):
+            axes.fill_between(LABELS, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.12, lw=0)
+    if not axes.lines:
+        return None
+    axes.set_xscale("log")
+    legend(axes)
+    return compact(png(figure))
+
+
+PROBE: dict[str, Any] = {"labels": LABELS, "strengths": STRENGTHS, "n_images": 10_000}
+NETWORK: dict[str, Any] = PROBE | {"hidden": (512,), "n_components": 64, "learning_rate": 1e-3, "n_steps": 1500}
+WIDE: dict[str, Any] = PROBE | {"hidden": (), "n_components": 500, "learning_rate": 1e-3, "n_steps": 1500, "tied": True}
+
+TABLE = Table(
+    name="features",
+    title="Features help a classifier",
+    about="""A claim of the lectures, tested.""",
+    measures=tuple(Measure(f"error_{n}", f"error with {n:,} labels, %") for n in LABELS),
+    rows=(
+        Row("pixels", "pixels", _errors, PROBE | {"model": "pixels"}),
+        Row("pca", "PCA, 64", _errors, PROBE | {"model": "pca", "n_components": 64}),
+        Row("autoencoder", "autoencoder, 64", _errors, NETWORK | {"model": "plain"}),
+        Row("denoising", "denoising, 64", _errors, NETWORK | {"model": "denoising", "strength": 0.4}),
+        Row("vae", "VAE, 64", _errors, NETWORK | {"model": "vae"}),
+        Row(
+            "wide-denoising",
+            "denoising, one layer of 500",
+            _errors,
+            WIDE | {"model": "denoising", "code_activation": "sigmoid", "strength": 0.4},
+        ),
+        Row("k-sparse", "k-sparse, one layer of 500", _errors, WIDE | {"model": "k-sparse", "k": 25, "alpha": 3.0}),
+    ),
+    chart=_chart,
+    small={"labels": (30, 40, 50, 60), "strengths": (0.01, 0.1), "n_images": 100, "n_steps": 3, "hidden": ()}
+    | {"n_components": 8, "k": 3},
+)

@@ -1,0 +1,75 @@
+"""Claim: denoising needs redundancy in the input, and what kind of redundancy a network can use is a matter of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..claims import halved, some_images, trained
+from ..data import unit
+from ..table import Job, Measure, Row, Table
+
+__all__ = ["TABLE"]
+
+PIXELS = {
+    "images": "images",
+    "shuffled": "one shuffling of the pixels for all images",
+    "independent": "each pixel shuffled over the images",
+}
+LOSSES = {"masking": "half of the pixels, at random", "blocks": "a rectangle, a quarter of the image"}
+
+
+def _arranged(x: np.ndarray, pixels: str) -> np.ndarray:
+    """Rows with their pixels as they are, in another order, or independent of each other."""
+    generator = np.random.default_rng(0)
+    if pixels == "shuffled":
+        return x[:, generator.permutation(x.shape[1])]
+    return generator.permuted(x, axis=0) if pixels == "independent" else x
+
+
+def _restored(job: Job) -> dict[str, Any]:
+    """Squared error on hidden pixels of test images, in per cent of that of each pixel's mean."""
+    job, settings = halved(job), dict(job.settings)
+    shape = job.data.feature_shape
+    pixels = settings.pop("pixels")
+    x = _arranged(some_images(job, settings.pop("n_images"))[0], pixels)
+    model = trained(job, x.reshape(len(x), *shape), model="denoising", emphasis=(1.0, 0.0), **settings)
+    clean = _arranged(unit(job.data.x_test), pixels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed)
+        seen, hidden = (part.numpy() for part in model.corruption_.draw(torch.from_numpy(clean)))
+    guess = model.reconstruct(seen.reshape(len(seen), *shape)).reshape(seen.shape)
+    error = (np.square(guess - clean) * hidden).sum(1)
+    constant = (np.square(x.mean(0) - clean) * hidden).sum(1)
+    return {"share": 100 * error / constant.mean()}
+
+
+def _row(pixels: str, loss: str, architecture: str) -> Row:
+    networks: dict[str, dict[str, Any]] = {
+        "mlp": {"architecture": "mlp", "hidden": (512,)},
+        "conv": {"architecture": "conv", "hidden": (16, 32)},
+    }
+    settings = networks[architecture] | {"n_components": 64, "learning_rate": 1e-3, "n_steps": 1500, "n_images": 10_000}
+    what = "fully connected" if architecture == "mlp" else "convolutional"
+    return Row(
+        f"{pixels}-{loss}-{architecture}",
+        f"{PIXELS[pixels]}; {LOSSES[loss]}; {what}",
+        _restored,
+        settings | {"corruption": loss, "strength": 0.5 if loss == "masking" else 0.25, "pixels": pixels},
+        seeds=1,
+    )
+
+
+TABLE = Table(
+    name="redundancy",
+    title="Denoising needs redundancy",
+    about="""A claim of the lectures, tested.""",
+    measures=(Measure("share", "error on hidden pixels, % of the pixel mean's", 1),),
+    rows=(
+        *(_row(pixels, loss, "mlp") for loss in LOSSES for pixels in PIXELS),
+        *(_row(pixels, loss, "conv") for loss in LOSSES for pixels in ("images", "shuffled")),
+    ),
+    small={"n_images": 60, "n_steps": 3, "hidden": (8,), "n_components": 4},
+)

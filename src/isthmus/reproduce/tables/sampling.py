@@ -1,0 +1,122 @@
+"""Claim: a variational autoencoder can be sampled, where a plain one can't."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...estimators import PretrainedClassifier
+from ...report.images import ImageStyle, compact, tiles
+from ...report.plots import image_rows
+from ...report.style import png
+from ..claims import some_images, trained
+from ..data import unit
+from ..results import Results
+from ..table import Job, Measure, Row, Table
+
+__all__ = ["TABLE"]
+
+N_SHOWN = 14
+CONFIDENT = 0.9
+
+
+def _judge(job: Job, settings: dict[str, Any]) -> PretrainedClassifier:
+    """A classifier of real images, the same for all rows of a seed."""
+    x, y = some_images(job, settings.pop("n_judge"))
+    hidden, epochs = settings.pop("judge_hidden"), settings.pop("judge_epochs")
+    judge = PretrainedClassifier(hidden, pretraining="none", activation="relu", dropout=0.2, schedule="cosine")
+    return judge.set_params(max_epochs=epochs, random_state=job.seed).fit(x, y)
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    r"""Of two sets of features (n, D) as Gaussians: |m_a - m_b|^2 + tr(A + B - 2 (A B)^{1/2}), A and B covariances."""
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    values, vectors = np.linalg.eigh(first)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    both = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum()  # of the same eigenvalues as A B
+    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(first) + np.trace(second) - 2 * both)
+
+
+def _scored(job: Job, judge: PretrainedClassifier, drawn: np.ndarray) -> dict[str, Any]:
+    """What the judge says of images, and how far they are from as many test images in its eyes."""
+    job.keep("images", drawn[:N_SHOWN])
+    probability = judge.predict_proba(drawn)
+    shares = np.bincount(probability.argmax(1), minlength=probability.shape[1]) / len(drawn)
+    real = unit(job.data.x_test)[: len(drawn)]
+    return {
+        "confident": 100.0 * (probability.max(1) > CONFIDENT),
+        "entropy": float(-(shares * np.log(np.where(shares > 0, shares, 1))).sum()),
+        "distance": frechet_distance(judge.transform(drawn), judge.transform(real)),
+    }
+
+
+def _samples(job: Job) -> dict[str, Any]:
+    """Images decoded from codes that are drawn from N(0, I), or from what was fitted to the training images' codes."""
+    settings = dict(job.settings)
+    judge, prior, n_drawn = _judge(job, settings), settings.pop("prior"), settings.pop("n_drawn")
+    n_mixture = settings.pop("n_mixture")
+    x, _ = some_images(job, settings.pop("n_images"))
+    model = trained(job, x, **settings)
+    if prior != "normal":
+        model.fit_prior(x, prior, n_mixture)
+    codes = np.random.default_rng(job.seed).standard_normal((n_drawn, model.n_components))
+    drawn = model.inverse_transform(codes) if prior == "normal" else model.sample(n_drawn, random_state=job.seed)
+    return _scored(job, judge, np.asarray(drawn, np.float32))
+
+
+def _references(job: Job) -> dict[str, Any]:
+    """Images that no model drew: other test images, or pixels that are independent of each other."""
+    settings = dict(job.settings)
+    judge, n_drawn = _judge(job, settings), settings["n_drawn"]
+    images = unit(job.data.x_test)[-n_drawn:]
+    if settings["images"] == "independent":
+        images = np.random.default_rng(job.seed).permuted(images, axis=0)
+    return _scored(job, judge, images)
+
+
+def _chart(results: Results) -> bytes | None:
+    """Samples of each row, and what share of them the judge is sure of."""
+    drawn, shape = {}, (28, 28)
+    for row in results.table.rows:
+        images, figure = results.arrays(row.name).get("images"), results.figure(row.name, "confident")
+        if images is not None and figure is not None:
+            side = round(images.shape[1] ** 0.5)
+            shape = (side, side)
+            drawn[f"{row.label}: {figure.mean:.0f} %"] = images.reshape(-1, *shape)
+    if not drawn:
+        return None
+    style = ImageStyle(0.0, 1.0, ink=True)
+    return compact(png(image_rows({name: tiles(images, style) for name, images in drawn.items()})))
+
+
+JUDGE: dict[str, Any] = {"n_judge": 20_000, "judge_hidden": (512, 64), "judge_epochs": 6, "n_drawn": 5000}
+MODEL: dict[str, Any] = (
+    JUDGE
+    | {"hidden": (512,), "n_components": 16, "learning_rate": 2e-3, "precision": "bf16", "n_images": 20_000}
+    | {"n_steps": 2500, "n_mixture": 50}
+)
+PRIORS = {"normal": "N(0, I)", "gaussian": "Gaussian", "mixture": "mixture"}
+
+TABLE = Table(
+    name="sampling",
+    title="What can be sampled",
+    about="""A claim of the lectures, tested.""",
+    measures=(
+        Measure("confident", "judge is sure, %", 1),
+        Measure("entropy", "entropy of the classes, nats"),
+        Measure("distance", "Fréchet distance", 1),
+    ),
+    rows=(
+        Row("test-images", "test images", _references, JUDGE | {"images": "test"}, seeds=1),
+        *(
+            Row(f"{model}-{prior}", f"{name}, {of}", _samples, MODEL | {"model": model, "prior": prior}, seeds=1)
+            for model, name in (("plain", "autoencoder"), ("vae", "VAE"))
+            for prior, of in PRIORS.items()
+        ),
+        Row("independent", "independent pixels", _references, JUDGE | {"images": "independent"}, seeds=1),
+    ),
+    chart=_chart,
+    small={"n_judge": 200, "judge_hidden": (8,), "judge_epochs": 1, "n_drawn": 40, "hidden": (8,), "n_images": 60}
+    | {"n_steps": 3, "n_components": 4, "precision": "fp32", "n_mixture": 2},
+)
