@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..report.images import compact
+import numpy as np
+
+from ..report.images import ImageStyle, compact, tiles
+from ..report.plots import image_rows
 from ..report.style import LIGHT, legend, new_figure, png, polish
 from .results import Results
 from .table import Row
@@ -13,7 +17,7 @@ from .table import Row
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["chart"]
+__all__ = ["chart", "images_of_rows"]
 
 
 def chart(results: Results) -> bytes | None:
@@ -24,6 +28,31 @@ def chart(results: Results) -> bytes | None:
         return None
     curves = [row for row in results.table.rows if row.series]
     return compact(png(_curves(results, curves) if curves else _dots(results)))
+
+
+def images_of_rows(results: Results, array: str, measure: str, above: Mapping[str, str] | None = None) -> bytes | None:
+    """Images that rows kept, a line a row with its label and its figure; None where none are at hand.
+
+    Args:
+        results: whose rows.
+        array: name of the images, (n, pixels) in [0, 1], as the rows kept them.
+        measure: name of the figure.
+        above: by label: names of arrays that all rows kept alike, such as originals, to show above.
+    """
+    digits = next(known.digits for known in results.table.measures if known.name == measure)
+    shown: dict[str, np.ndarray] = {}
+    for row in results.table.rows:
+        kept, figure = results.arrays(row.name), results.figure(row.name, measure)
+        if array in kept and figure is not None:
+            for label, name in (above or {}).items():
+                shown.setdefault(label, kept[name])
+            shown[f"{row.label}: {figure.mean:.{digits}f}"] = kept[array]
+    if not shown:
+        return None
+    style = ImageStyle(0.0, 1.0, ink=True)
+    side = math.isqrt(next(iter(shown.values())).shape[1])
+    drawn = {label: tiles(images.reshape(-1, side, side), style) for label, images in shown.items()}
+    return compact(png(image_rows(drawn)))
 
 
 def _dots(results: Results) -> Figure:

@@ -8,8 +8,10 @@ import numpy as np
 
 from ...estimators import PCA, RBM, Autoencoder, StackedAutoencoder
 from ...evaluation import reconstruction_error
+from ..chart import images_of_rows
 from ..data import all_training, unit
 from ..logistic_pca import LogisticPCA
+from ..results import Results
 from ..table import Job, Measure, Published, Row, Table
 
 __all__ = ["TABLE"]
@@ -63,6 +65,11 @@ def _linear_encoder(job: Job) -> dict[str, np.ndarray]:
 
 def _logistic_pca(job: Job) -> dict[str, np.ndarray]:
     return _errors(job, LogisticPCA(**job.settings).fit(unit(all_training(job.data)[0])).reconstruct)
+
+
+def _chart(results: Results) -> bytes | None:
+    """Test images, and what thirty numbers give back."""
+    return images_of_rows(results, "reconstructions", "squared_error", {"test images": "images"})
 
 
 NETWORK: dict[str, Any] = {"hidden": (1000, 500, 250), "precision": "bf16"}
@@ -145,5 +152,6 @@ PCA's are as they come, as in the paper, and clipped in a row of their own.
         ),
         Row("pca-clipped", "PCA, clipped to [0, 1]", _pca, {"n_components": N_COMPONENTS, "clip": True}, seeds=1),
     ),
+    chart=_chart,
     small={"hidden": (32, 16), "max_epochs": 1, "layer_epochs": 1, "warm_up": 0, "precision": "fp32", "n_sweeps": 2},
 )
