@@ -22,18 +22,17 @@ def _published(error: float) -> dict[str, Published]:
 
 
 DEEP: dict[str, Any] = {
-    "hidden": (500, 500, 500), "activation": "sigmoid", "pretraining": "unsupervised", "layer": "denoising",
+    "hidden": (500, 500, 500), "pretraining": "unsupervised", "layer": "denoising", "layer_epochs": 3,
 }  # fmt: skip
 
 TODAY: dict[str, Any] = DEEP | {
-    "learning_rate": 1e-3, "schedule": "cosine", "warm_up": 100, "batch_size": 250, "max_epochs": 15, "dropout": 0.25,
-    "input_dropout": 0.2, "layer_epochs": 3, "precision": "bf16",
+    "activation": "relu", "learning_rate": 1e-3, "schedule": "cosine", "warm_up": 100, "batch_size": 250,
+    "max_epochs": 12, "dropout": 0.25, "input_dropout": 0.2, "precision": "bf16",
 }  # fmt: skip
 
 PAPER: dict[str, Any] = DEEP | {
-    "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.0, "batch_size": 50, "max_epochs": 15,
-    "layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.05, "layer_epochs": 3,
-    "layer_tied": True,
+    "activation": "sigmoid", "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.0, "batch_size": 50,
+    "max_epochs": 15, "layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.05, "layer_tied": True,
 }  # fmt: skip
 """Tied weights and gradient descent at a constant rate."""
 
@@ -52,16 +51,16 @@ a deep network with a local denoising criterion. JMLR 11. Vincent, Larochelle, B
 composing robust features with denoising autoencoders. ICML.
 """,
     about="""
-Classifiers of MNIST's digits with three hidden layers of sigmoid units, which were trained one at a time before, each
+Classifiers of MNIST's digits with three hidden layers of 500 units, which were trained one at a time before, each
 to undo a corruption of what it sees; after that all are fine-tuned on the labels. The measure is the share of the
 10,000 test images that they get wrong. 50,000 images to train on and 10,000 to choose settings by, as in the paper.
 Its figures on MNIST are 1.40 % for autoencoders without corruption (SAE-3) and 1.28 % for denoising ones (SDAE-3, a
 quarter of the features masked); a support vector machine had 1.40 % and a deep belief net 1.24 %.
 
-*Today*: Adam, a cosine schedule, and dropout in fine-tuning. *As published*: tied weights and gradient descent without
-momentum at a constant rate. The paper searched widths, rates, epochs and corruption levels on the validation images;
-here there is one usual choice for all rows, which was not searched, and 15 passes over the data after 3 for each layer,
-a shorter run than theirs.
+*Today*: ReLU units, Adam, a cosine schedule, and dropout in fine-tuning; 12 passes over the data. *As published*:
+sigmoid units, tied weights and gradient descent without momentum at a constant rate; 15 passes. Before that there are 3
+passes for each layer. The paper searched widths, rates, passes and corruption levels on the validation images, and its
+runs were longer; here there is one choice for all rows, with next to no search.
 """,
     measures=(Measure("error", "test error, %"),),
     data_options={"validation_fraction": 1 / 6},
