@@ -1,10 +1,11 @@
-"""What the tables of claims share: small sets of images, and models trained on them for a number of steps."""
+"""What the tables of claims share: small sets of images, models trained on them for some steps, and their charts."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +20,10 @@ from ..estimators import (
 from .data import unit
 from .table import Job
 
-__all__ = ["halved", "some_images", "trained"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["halved", "log_axis", "some_images", "trained"]
 
 MODELS: dict[str, Any] = {
     "plain": Autoencoder,
@@ -65,3 +69,10 @@ def trained(job: Job, x: np.ndarray, *, model: Any, n_steps: int, batch_size: in
     epochs = math.ceil(n_steps / math.ceil(len(x) / batch_size))
     estimator = MODELS.get(model, model)(max_epochs=epochs, batch_size=batch_size, schedule="cosine", **parameters)
     return estimator.set_params(random_state=job.seed, verbose=job.verbose).fit(x)
+
+
+def log_axis(axes: Axes, places: Sequence[float]) -> None:
+    """A logarithmic x axis that names these places and no others."""
+    axes.set_xscale("log")
+    axes.set_xticks(list(places), [f"{place:,g}" for place in places])
+    axes.minorticks_off()

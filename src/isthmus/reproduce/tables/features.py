@@ -11,7 +11,7 @@ import numpy as np
 from ...estimators import PCA
 from ...report.images import compact
 from ...report.style import LIGHT, legend, new_figure, png, polish
-from ..claims import halved, some_images, trained
+from ..claims import halved, log_axis, some_images, trained
 from ..classification import feature_errors
 from ..results import Results
 from ..table import Job, Measure, Row, Table
@@ -45,6 +45,8 @@ def _errors(job: Job) -> dict[str, Any]:
 
 def _chart(results: Results) -> bytes | None:
     """Error against the number of labels, a curve a kind of features."""
+    if not results.records:
+        return None
     figure = new_figure(5.6, 3.6)
     axes = polish(figure.add_subplot(), x="labels", y="test error, %", grid="both")
     for number, row in enumerate(row for row in results.table.rows if results.of_row(row.name)):
@@ -54,9 +56,7 @@ def _chart(results: Results) -> bytes | None:
         axes.plot(LABELS, [f.mean for f in found], color=colour, **style)
         if not any(math.isnan(f.low) for f in found):
             axes.fill_between(LABELS, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.12, lw=0)
-    if not axes.lines:
-        return None
-    axes.set_xscale("log")
+    log_axis(axes, LABELS)
     legend(axes)
     return compact(png(figure))
 
@@ -68,7 +68,15 @@ WIDE: dict[str, Any] = PROBE | {"hidden": (), "n_components": 500, "learning_rat
 TABLE = Table(
     name="features",
     title="Features help a classifier",
-    about="""A claim of the lectures, tested.""",
+    about="""
+The claim: what a model learned of images without labels helps a classifier, most of all where labels are few.
+
+10,000 images of MNIST, averaged to 14 x 14 pixels, are seen without labels; a logistic regression learns from the
+first 100 to 10,000 of them with their labels, on pixels, on principal components, and on codes of models of about
+1,500 steps (15 passes). Features are divided by their standard deviations; the regression's penalty is chosen on the
+validation images, one of four, for each number of labels. Sizes and the amount of noise were not searched. Error is
+on all 10,000 test images.
+""",
     measures=tuple(Measure(f"error_{n}", f"error with {n:,} labels, %") for n in LABELS),
     rows=(
         Row("pixels", "pixels", _errors, PROBE | {"model": "pixels"}),

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..claims import halved, some_images, trained
+from ...report.images import compact
+from ...report.style import LIGHT, legend, new_figure, png, polish
+from ..claims import halved, log_axis, some_images, trained
 from ..data import unit
+from ..results import Results
 from ..table import Job, Measure, Row, Table
 
 __all__ = ["TABLE"]
@@ -53,10 +56,54 @@ def _errors(job: Job) -> dict[str, Any]:
     return {"test_error": test, "train_error": train} | ({"chosen": chosen} if name else {})
 
 
+PANELS = {"a narrow code": ("small", "plain", "denoising")} | {
+    "a code wider than the image": ("wide", "wide-denoising", "wide-sparse", "wide-contractive")
+}
+
+
+def _chart(results: Results) -> bytes | None:
+    """Errors of test images, and dashed those of training images, a panel a width of the code."""
+    if not results.records:
+        return None
+    figure = new_figure(8.4, 3.8)
+    first = None
+    for panel, (title, names) in enumerate(PANELS.items()):
+        axes = figure.add_subplot(1, len(PANELS), panel + 1, sharey=first)
+        first = first or axes
+        polish(axes, x="training images", y="" if panel else "squared error of an image", grid="both")
+        axes.set_title(title, fontsize=9, color=LIGHT.ink)
+        for number, name in enumerate(names):
+            for measure, style in (("test_error", "-"), ("train_error", ":")):
+                points: Any = [(n, f.mean) for n in SIZES if (f := results.figure(f"{name}-{n}", measure))]
+                label = SERIES[name][0] if style == "-" else None
+                colour = LIGHT.models[number]
+                axes.plot(*zip(*points, strict=True), style, color=colour, marker="o", markersize=4, label=label)
+        log_axis(axes, SIZES)
+        axes.plot([], [], ":", color=LIGHT.soft, label="of training images")
+        legend(axes)
+    return compact(png(figure))
+
+
 TABLE = Table(
     name="overfitting",
     title="Overfitting, and what helps",
-    about="""A claim of the lectures, tested.""",
+    about="""
+The claim: a plain autoencoder overfits where it has more parameters than data; noise in its input, sparsity or a
+contractive penalty help, so that even a code wider than the data is of use.
+
+Images of MNIST, averaged to 14 x 14 pixels. Squared error, summed over the 196 pixels, of all 10,000 test images and
+of the training images, all of them clean, against the number of training images; every model is trained for 1,500
+steps of 100 images.
+
+- A code of 32 linear units, 13,000 parameters; and a deep one, 196-512-32 and back, 235,000 parameters, plain and
+  with masked inputs.
+- A code of 400 sigmoid units, wider than the image, one layer with tied weights, 79,000 parameters: plain, with
+  masked inputs, with a sparse code (mean activity 0.05) and with a contractive penalty.
+
+Each strength, of masking (0.1, 0.25, 0.5), sparsity (0.03, 0.3, 3 nats) and contraction (0.01, 0.1, 1), is the best
+one on the validation images, for each number of images anew. One seed: the intervals are over test images, not over
+the choice of training images.
+""",
     measures=(
         Measure("test_error", "squared error of a test image"),
         Measure("train_error", "of a training image"),
@@ -75,6 +122,5 @@ TABLE = Table(
         for n_images in SIZES
     ),
     small={"n_images": 60, "n_steps": 3, "hidden": (), "n_components": 8, "among": (0.1,)},
-    x="training images",
-    log_x=True,
+    chart=_chart,
 )

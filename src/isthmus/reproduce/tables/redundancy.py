@@ -15,10 +15,10 @@ __all__ = ["TABLE"]
 
 PIXELS = {
     "images": "images",
-    "shuffled": "one shuffling of the pixels for all images",
-    "independent": "each pixel shuffled over the images",
+    "shuffled": "pixels in another order",
+    "independent": "independent pixels",
 }
-LOSSES = {"masking": "half of the pixels, at random", "blocks": "a rectangle, a quarter of the image"}
+LOSSES = {"masking": "half of the pixels hidden", "blocks": "a rectangle hidden"}
 
 
 def _arranged(x: np.ndarray, pixels: str) -> np.ndarray:
@@ -65,7 +65,19 @@ def _row(pixels: str, loss: str, architecture: str) -> Row:
 TABLE = Table(
     name="redundancy",
     title="Denoising needs redundancy",
-    about="""A claim of the lectures, tested.""",
+    about="""
+The claim: a denoising autoencoder restores what it doesn't see from what it sees, so the input must be redundant.
+
+10,000 images of MNIST, averaged to 14 x 14 pixels, in three forms: as they are; with their pixels in another order,
+the same for all images, which takes nothing away but neighbourhood; and with each pixel's values shuffled over the
+images, so that every pixel keeps its distribution, and no pixel says anything of another. Hidden is either half of
+the pixels at random, or a rectangle of a quarter of the image (of the shuffled image: what is hidden lies scattered
+over the digit). Hidden pixels are black, and the training counts them alone. Denoising autoencoders with a code of
+64, of one layer of 512 units or of two convolutions, 1,500 steps of 100 images; nothing was searched.
+
+The measure is the squared error on the hidden pixels of the 10,000 test images, in per cent of the error of the best
+guess that doesn't look at the image: each pixel's mean. 100 means that nothing was restored.
+""",
     measures=(Measure("share", "error on hidden pixels, % of the pixel mean's", 1),),
     rows=(
         *(_row(pixels, loss, "mlp") for loss in LOSSES for pixels in PIXELS),
