@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,6 +200,12 @@ def test_findings_name_rows_and_measures_that_there_are(name):
     filled(table.findings, Results(table, []))
     assert set(table.small) <= {setting for row in table.rows for setting in row.settings}
     assert table.name == name
+
+
+def test_the_index_names_all_tables_and_no_other():
+    text = (Path(__file__).parents[1] / "docs" / "reproductions" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[([\w-]+)\]\(\1\.md\) \| .+ \| `isthmus reproduce \1` \|$", text, re.MULTILINE)
+    assert sorted(listed) == sorted(NAMES)
 
 
 def test_the_command_lists_checks_and_compares(tmp_path, monkeypatch, capsys):
