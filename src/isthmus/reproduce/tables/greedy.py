@@ -25,9 +25,12 @@ DEEP, SHALLOW = (500, 500, 500), (500,)
 
 TODAY: dict[str, Any] = {
     "optimizer": "adam", "learning_rate": 1e-3, "schedule": "cosine", "warm_up": 100, "batch_size": 250,
-    "max_epochs": 15, "dropout": 0.25, "input_dropout": 0.2, "precision": "bf16",
+    "max_epochs": 15, "input_dropout": 0.2, "precision": "bf16",
 }  # fmt: skip
 """Fine-tuning as one would do it now."""
+
+RELU = TODAY | {"activation": "relu", "dropout": 0.25}
+SIGMOID = TODAY | {"activation": "sigmoid", "learning_rate": 2e-3}
 
 PAPER: dict[str, Any] = {
     "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.0, "batch_size": 50, "max_epochs": 15,
@@ -46,10 +49,12 @@ those below: as the hidden layer of a classifier ("supervised"), as an autoencod
 belief net). After that, all layers are fine-tuned together on the labels. 50,000 images to train on, 10,000 to choose
 settings by, as in the paper.
 
-*Today*: ReLU units (sigmoid ones above RBMs), Adam, a cosine schedule, dropout. *As published*: sigmoid units and
-gradient descent without momentum at a constant rate. In both forms there is one usual choice of settings for all rows,
-which was not searched. The paper searched widths and learning rates and went on for up to hundreds of passes over the
-data; here there are 15, after 3 for each layer, which is a shorter run than theirs.
+*Today*: ReLU units (sigmoid ones above RBMs), Adam, a cosine schedule, dropout of a fifth of the pixels and a quarter
+of the ReLU units. *As published*: sigmoid units and gradient descent without momentum at a constant rate. Settings are
+a usual choice, the same for all rows of a kind, and were not searched, but that sigmoid nets first had the rate and the
+dropout of the others, with which their training loss was far from zero in the end. The paper searched widths and
+learning rates and went on for up to hundreds of passes over the data; here there are 15, after 3 for each layer, a
+shorter run than theirs.
 """,
     measures=(Measure("error", "test error, %"),),
     data_options={"validation_fraction": 1 / 6},
@@ -58,8 +63,8 @@ data; here there are 15, after 3 for each layer, which is a shorter run than the
             "deep-rbm",
             "3 layers, RBMs, sigmoid",
             _classifier,
-            TODAY
-            | {"hidden": DEEP, "activation": "sigmoid", "pretraining": "unsupervised", "layer": "rbm"}
+            SIGMOID
+            | {"hidden": DEEP, "pretraining": "unsupervised", "layer": "rbm"}
             | {"layer_epochs": 3, "layer_learning_rate": 1e-2},
             _published(1.2),
         ),
@@ -67,8 +72,8 @@ data; here there are 15, after 3 for each layer, which is a shorter run than the
             "deep-autoencoder",
             "3 layers, autoencoders, ReLU",
             _classifier,
-            TODAY
-            | {"hidden": DEEP, "activation": "relu", "pretraining": "unsupervised", "layer": "autoencoder"}
+            RELU
+            | {"hidden": DEEP, "pretraining": "unsupervised", "layer": "autoencoder"}
             | {"layer_epochs": 3, "layer_learning_rate": 1e-3},
             _published(1.4),
         ),
@@ -76,28 +81,28 @@ data; here there are 15, after 3 for each layer, which is a shorter run than the
             "deep-supervised",
             "3 layers, supervised, ReLU",
             _classifier,
-            TODAY | {"hidden": DEEP, "activation": "relu", "pretraining": "supervised", "layer_epochs": 3},
+            RELU | {"hidden": DEEP, "pretraining": "supervised", "layer_epochs": 3},
             _published(2.0),
         ),
         Row(
             "deep-random",
             "3 layers, none, ReLU",
             _classifier,
-            TODAY | {"hidden": DEEP, "activation": "relu", "pretraining": "none"},
+            RELU | {"hidden": DEEP, "pretraining": "none"},
             _published(2.4),
         ),
         Row(
             "deep-random-sigmoid",
             "3 layers, none, sigmoid",
             _classifier,
-            TODAY | {"hidden": DEEP, "activation": "sigmoid", "pretraining": "none"},
+            SIGMOID | {"hidden": DEEP, "pretraining": "none"},
             _published(2.4),
         ),
         Row(
             "shallow",
             "1 layer, none, ReLU",
             _classifier,
-            TODAY | {"hidden": SHALLOW, "activation": "relu", "pretraining": "none"},
+            RELU | {"hidden": SHALLOW, "pretraining": "none"},
             _published(1.9),
         ),
         Row(

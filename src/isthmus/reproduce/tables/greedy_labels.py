@@ -27,9 +27,13 @@ def _classifier(job: Job) -> dict[str, np.ndarray]:
 
 
 SHARED: dict[str, Any] = {
-    "hidden": (500, 500), "learning_rate": 1e-3, "schedule": "cosine", "batch_size": 250, "dropout": 0.25,
-    "input_dropout": 0.2, "precision": "bf16",
+    "hidden": (500, 500), "schedule": "cosine", "batch_size": 250, "input_dropout": 0.2, "precision": "bf16",
 }  # fmt: skip
+
+UNITS: dict[str, dict[str, Any]] = {
+    "ReLU": {"activation": "relu", "learning_rate": 1e-3, "dropout": 0.25},
+    "sigmoid": {"activation": "sigmoid", "learning_rate": 2e-3},
+}
 
 EPOCHS = {100: 500, 1_000: 200, 10_000: 50, 50_000: 15}
 """Of fine-tuning, by labels: there are fewer steps in an epoch where there are fewer of them."""
@@ -43,16 +47,16 @@ BEGINNINGS: dict[str, dict[str, Any]] = {
 def _rows() -> tuple[Row, ...]:
     return tuple(
         Row(
-            f"{beginning}-{activation}-{n_labels}",
-            f"{n_labels:,} labels, {beginning}, {unit_name}",
+            f"{beginning}-{settings['activation']}-{n_labels}",
+            f"{n_labels:,} labels, {beginning}, {units}",
             _classifier,
-            SHARED | {"activation": activation, "n_labels": n_labels, "max_epochs": EPOCHS[n_labels]} | settings,
-            seeds=3 if n_labels < 10_000 else 1,
-            series=f"{beginning}, {unit_name}",
+            SHARED | settings | {"n_labels": n_labels, "max_epochs": EPOCHS[n_labels]} | layers,
+            seeds=3 if n_labels < 10_000 and beginning == "random" else 1,
+            series=f"{beginning}, {units}",
             at=n_labels,
         )
-        for activation, unit_name in (("relu", "ReLU"), ("sigmoid", "sigmoid"))
-        for beginning, settings in BEGINNINGS.items()
+        for units, settings in UNITS.items()
+        for beginning, layers in BEGINNINGS.items()
         for n_labels in EPOCHS
     )
 
@@ -61,11 +65,13 @@ TABLE = Table(
     name="greedy-labels",
     title="Where pre-training pays: few labels for many images",
     about="""
-Nets with two hidden layers of 500 units that are told the labels of some of MNIST's 50,000 training images and see all
-of them. They begin at random, which uses the images with labels alone, or with layers that were trained without labels
-on all 50,000 as denoising autoencoders (a quarter of the pixels masked). Then all is fine-tuned on the labels, by Adam
-with a cosine schedule and dropout. The measure is the share of the 10,000 test images that they get wrong. Labels are
-drawn anew with each seed, of each class its share. No settings were searched; they are the same for all curves.
+Nets with two hidden layers of 500 units that are told the labels of some of MNIST's 50,000 training images. They begin
+at random, which uses the images with labels alone, or with layers that were trained without labels on all 50,000 as
+denoising autoencoders (a quarter of the pixels masked). Then all is fine-tuned on the labels, by Adam with a cosine
+schedule and dropout of a fifth of the pixels and a quarter of the ReLU units. The measure is the share of the 10,000
+test images that they get wrong. Labels are drawn anew with each seed, of each class its share, the same for all four
+nets. No settings were searched, but that sigmoid nets first had the rate and the dropout of the others, with which
+their training loss was far from zero in the end.
 """,
     measures=(Measure("error", "test error, %"),),
     rows=_rows(),
