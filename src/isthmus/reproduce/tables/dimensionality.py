@@ -46,8 +46,9 @@ def _autoencoder(job: Job) -> dict[str, np.ndarray]:
 def _stacked(job: Job) -> dict[str, np.ndarray]:
     """RBMs, unrolled, fine-tuned on the cross-entropy, all units logistic but the code's: as in the paper."""
     settings = dict(job.settings)
-    layer = RBM(1, learning_rate=settings.pop("layer_learning_rate"))
-    top = RBM(1, learning_rate=settings.pop("top_learning_rate"))
+    descent = {"optimizer": "sgd", "momentum": settings.pop("layer_momentum")}
+    layer = RBM(1, learning_rate=settings.pop("layer_learning_rate"), **descent)
+    top = RBM(1, learning_rate=settings.pop("top_learning_rate"), **descent)
     layers = (*[layer] * len(settings["hidden"]), top)
     model = StackedAutoencoder(N_COMPONENTS, layer=layers, likelihood="bernoulli", schedule="cosine", **settings)
     return _fitted(job, model)
@@ -117,7 +118,13 @@ PCA's are as they come, as in the paper, and clipped in a row of their own.
             "RBM layers, logistic units, fine-tuned on the cross-entropy (by Adam)",
             _stacked,
             NETWORK
-            | {"layer_epochs": 10, "layer_learning_rate": 0.1, "top_learning_rate": 0.001, "batch_size": 100}
+            | {
+                "layer_epochs": 10,
+                "layer_momentum": 0.9,
+                "layer_learning_rate": 0.1,
+                "top_learning_rate": 0.001,
+                "batch_size": 100,
+            }
             | {"learning_rate": 1e-3, "max_epochs": 30},
             {"squared_error": Published(3.00, "quoted")},
             form="published",
