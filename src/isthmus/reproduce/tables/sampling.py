@@ -66,10 +66,10 @@ def _samples(job: Job) -> dict[str, Any]:
 
 
 def _references(job: Job) -> dict[str, Any]:
-    """Images that no model drew: other test images, or pixels that are independent of each other."""
+    """Images that no model drew: validation images, as they are or with pixels that are independent of each other."""
     settings = dict(job.settings)
     judge, n_drawn = _judge(job, settings), settings["n_drawn"]
-    images = unit(job.data.x_test)[-n_drawn:]
+    images = unit(job.data.x_valid)[:n_drawn]
     if settings["images"] == "independent":
         images = np.random.default_rng(job.seed).permuted(images, axis=0)
     return _scored(job, judge, images)
@@ -122,7 +122,7 @@ goes; the Fréchet distance sees more of it, but only what the judge's features 
         Measure("distance", "Fréchet distance", 1),
     ),
     rows=(
-        Row("test-images", "test images", _references, JUDGE | {"images": "test"}, seeds=1),
+        Row("images", "validation images", _references, JUDGE | {"images": "validation"}, seeds=1),
         *(
             Row(f"{model}-{prior}", f"{name}, {of}", _samples, MODEL | {"model": model, "prior": prior}, seeds=1)
             for model, name in (("plain", "autoencoder"), ("vae", "VAE"))
