@@ -98,7 +98,7 @@ PCA's are as they come, as in the paper, and clipped in a row of their own.
 - **PCA is the paper's to the digit**, {pca[squared_error]}; clipped to the range of pixels it would have
   {pca-clipped[squared_error]}.
 - **Logistic PCA is the paper's where its encoder is linear**, {logistic-pca[squared_error]}: there a code is a linear
-  function of the image. With the best code for each image, which is what the name says, one linear decoder and a sigmoid
+  function of the image. With the best code for each image, which is what the name says, a linear map and a sigmoid
   have {logistic-pca-best-codes[squared_error]}. Much of the distance between 8 and 3 is the encoder's.
 - As published, RBMs, logistic units and the cross-entropy: {rbm-layers[squared_error]}, by Adam in place of conjugate
   gradients, after 10 passes for each layer and 30 for all; the paper's code takes 50 and 200, from memory. RBMs were
