@@ -82,8 +82,8 @@ TABLE = Table(
     about="""
 Thirty numbers for an image of MNIST: a deep autoencoder, 784-1000-500-250-30 and back, against PCA and logistic PCA.
 The measure is the squared error of a test image, summed over its 784 pixels in [0, 1]; 60,000 images to train on (the
-validation part named below among them), the 10,000 others to test on. In the paper, layers are trained as RBMs, unrolled and fine-tuned by conjugate gradients on
-the cross-entropy, with logistic units but for a linear code.
+validation part named below among them), the 10,000 others to test on. In the paper, layers are trained as RBMs,
+unrolled and fine-tuned by conjugate gradients on the cross-entropy, with logistic units but for a linear code.
 
 Reconstructions of networks and of logistic PCA lie in [0, 1] (those that were trained on squared error are clipped);
 PCA's are as they come, as in the paper, and clipped in a row of their own.
