@@ -94,7 +94,8 @@ def _chart(results: Results) -> bytes | None:
             axes.scatter(*best, s=90, facecolors="none", edgecolors=LIGHT.models[number], linewidths=1.6)
         if kind != "known":
             log_axis(axes, [row.at or 0 for row in rows])
-        legend(axes)
+        if axes.lines:
+            legend(axes)
     return compact(png(figure))
 
 
