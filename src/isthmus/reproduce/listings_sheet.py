@@ -28,7 +28,7 @@ def listings_sheet(results: Results) -> bytes | None:
     noisy = next((arrays["noisy"] for arrays in kept.values() if "noisy" in arrays), None)
     error, with_noise, bound = (_measure(results, name) for name in ("squared_error", "noisy_error", "bound"))
     rebuilt = {name: arrays["reconstructions"] for name, arrays in kept.items()}
-    restored = {name: kept[name]["restored"] for name in ("autoencoder", "denoising") if name in kept}
+    restored = {name: kept[name]["restored"] for name in ("pca", "autoencoder", "denoising") if name in kept}
     samples = {name: arrays["samples"] for name, arrays in kept.items() if "samples" in arrays}
     parts = {name: arrays["parts"] for name, arrays in kept.items() if "parts" in arrays}
     blocks = {
