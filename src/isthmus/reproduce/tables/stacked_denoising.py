@@ -30,6 +30,11 @@ TODAY: dict[str, Any] = DEEP | {
     "max_epochs": 12, "dropout": 0.25, "input_dropout": 0.2, "precision": "bf16",
 }  # fmt: skip
 
+WIDE: dict[str, Any] = TODAY | {
+    "hidden": (1000, 1000, 1000), "max_epochs": 30, "dropout": 0.5, "input_dropout": 0.2, "learning_rate": 2e-3,
+}  # fmt: skip
+"""Wider and longer, with as much dropout as is usual for such nets."""
+
 PAPER: dict[str, Any] = DEEP | {
     "activation": "sigmoid", "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.0, "batch_size": 50,
     "max_epochs": 15, "layer_optimizer": "sgd", "layer_momentum": 0.0, "layer_learning_rate": 0.05, "layer_tied": True,
@@ -71,6 +76,22 @@ runs were longer; here there is one choice for all rows, with next to no search.
         _row("masking-40", "SDAE-3, masking 40 %", "masking", 0.4),
         _row("gaussian-30", "SDAE-3, Gaussian noise, 0.3", "gaussian", 0.3),
         _row("salt-and-pepper-25", "SDAE-3, salt and pepper 25 %", "salt_and_pepper", 0.25),
+        Row(
+            "wide-masking-0",
+            "SAE-3 of 1,000 units, longer",
+            _classifier,
+            WIDE | {"layer_corruption": "masking", "layer_strength": 0.0},
+            _published(1.40),
+            seeds=1,
+        ),
+        Row(
+            "wide-masking-25",
+            "SDAE-3 of 1,000 units, longer, masking 25 %",
+            _classifier,
+            WIDE | {"layer_corruption": "masking", "layer_strength": 0.25},
+            _published(1.28),
+            seeds=1,
+        ),
         Row(
             "masking-0-paper",
             "SAE-3",
