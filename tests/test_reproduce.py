@@ -1,11 +1,10 @@
-"""Tables run again: the machinery on a made-up table, and every table in its reduced form."""
+"""Tables run again: the machinery and the command, on a made-up table."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,9 +25,8 @@ from isthmus.reproduce import (
     reproduce,
     saved_results,
 )  # fmt: skip
-from isthmus.reproduce.logistic_pca import LogisticPCA
-from isthmus.reproduce.page import filled
-from isthmus.reproduce.results import measured
+from isthmus.reproduce.results import Figure, measured
+from isthmus.training.folder import _held, own_folder
 
 CALLS: list = []
 
@@ -112,13 +110,57 @@ def test_a_stopped_row_goes_on_from_its_checkpoints(tmp_path):
     assert not (tmp_path / "r" / "seed-0").exists()
 
 
+def test_a_row_belongs_to_one_process_at_a_time_and_leaves_no_folder(tmp_path):
+    place = tmp_path / "one" / "seed-0"
+    with own_folder(place):
+        # The lock is the block's: a process beside it is refused, whatever it holds itself.
+        held = _held.set(frozenset())
+        with pytest.raises(ValueError, match="Expected a folder that no other run is using"):
+            reproduce(a_table(), tmp_path, rows=["one"])
+        _held.reset(held)
+    assert CALLS == []
+    reproduce(a_table(), tmp_path, rows=["one", "one"], seeds=[0, 0], again=True)
+    assert len(CALLS) == 1
+    assert sorted(path.name for path in place.parent.iterdir()) == ["seed-0.json", "seed-0.npz"]
+
+
+def test_the_reduced_form_is_never_taken_for_the_row_itself(tmp_path):
+    table = dataclasses.replace(a_table(), small={})  # so that settings are the same
+    for reduced in (True, False):
+        results = reproduce(table, tmp_path, rows=["one"], reduced=reduced)
+        assert len(results.records) == 1
+    assert len(CALLS) == 2
+    path = tmp_path / "reduced.json"
+    path.write_text(json.dumps(saved_results(table, tmp_path, reduced=True).to_dict()))
+    with pytest.raises(UnreadableFile, match="reduced form"):
+        Results.published(table, path)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_impossible_seeds_are_found_before_anything_is_run(seed, tmp_path):
+    with pytest.raises(ValueError, match=f"Expected seeds from 0 to .*, got {seed}"):
+        reproduce(a_table(), tmp_path, seeds=[0, seed])
+    assert CALLS == []
+
+
+@pytest.mark.parametrize("value", [math.nan, np.array([1.0, math.inf]), np.zeros(0)])
+def test_figures_that_are_not_finite_are_refused_in_words(value):
+    with pytest.raises(ValueError, match="Expected finite figures, got error of"):
+        measured({"error": value})
+
+
 def test_results_come_back_from_their_file_and_others_are_refused(tmp_path):
     results = reproduce(a_table(), tmp_path / "runs")
     path = tmp_path / "made-up.json"
     path.write_text(json.dumps(results.to_dict()))
     assert Results.published(a_table(), path).records == results.records
     assert Results.published(a_table(level=5.0), path).records == []
-    for broken in ({"kind": "other"}, results.to_dict() | {"name": "x"}, results.to_dict() | {"records": [{}]}):
+    for broken in (
+        {"kind": "other"},
+        results.to_dict() | {"records": None},
+        results.to_dict() | {"name": "x"},
+        results.to_dict() | {"records": [{}]},
+    ):
         path.write_text(json.dumps(broken))
         with pytest.raises(UnreadableFile):
             Results.published(a_table(), path)
@@ -154,58 +196,10 @@ def test_intervals_shrink_with_the_number_of_examples():
     assert measured({"a": 3})["a"] == {"value": 3.0, "low": None, "high": None}
 
 
-def test_logistic_pca_descends_and_fits_better_than_a_linear_decoder_of_the_same_code(digits):
-    x = digits.reshape(len(digits), -1).astype(np.float32)
-    model = LogisticPCA(8, n_sweeps=8).fit(x)
-    assert model.sweep_losses == sorted(model.sweep_losses, reverse=True)
-    centred = x - x.mean(0)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    linear = np.clip(centred @ directions[:8].T @ directions[:8] + x.mean(0), 0, 1)
-    assert ((model.reconstruct(x) - x) ** 2).sum() < ((linear - x) ** 2).sum()
-
-
-def test_logistic_pca_codes_are_logistic_regressions():
-    from sklearn.linear_model import LogisticRegression
-
-    generator = np.random.default_rng(0)
-    x = (generator.random((1, 200)) < 0.5).astype(np.float32)
-    model = LogisticPCA(3, n_sweeps=40, ridge=0.5)
-    import torch
-
-    model.weights = torch.from_numpy(np.c_[generator.normal(size=(200, 3)), np.zeros(200)].astype(np.float32))
-    z = model._codes(torch.from_numpy(x), torch.zeros(1, 3), 40)
-    reference = LogisticRegression(C=2.0, fit_intercept=False, tol=1e-10).fit(model.weights[:, :3].numpy(), x[0])
-    np.testing.assert_allclose(z[0].numpy(), reference.coef_[0], rtol=2e-3)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_table_runs_in_its_reduced_form(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["reproduce", name, "--reduced", "--json"]) == 0, capsys.readouterr().err
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    table = find_table(name)
-    assert [row["row"] for row in rows] == [row.name for row in table.rows]
-    for row in rows:
-        first = row["measured"][table.measures[0].name]["mean"]
-        assert math.isfinite(first), row
-    folder = tmp_path / "runs" / "reproduce" / f"{name}-reduced"
-    assert "reduced form" in (folder / f"{name}.md").read_text(encoding="utf-8")
-    assert (folder / f"{name}.png").stat().st_size > 5_000
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_findings_name_rows_and_measures_that_there_are(name):
-    table = find_table(name)
-    assert "(not run)" not in filled("", Results(table, []))
-    filled(table.findings, Results(table, []))
-    assert set(table.small) <= {setting for row in table.rows for setting in row.settings}
-    assert table.name == name
-
-
-def test_the_index_names_all_tables_and_no_other():
-    text = (Path(__file__).parents[1] / "docs" / "reproductions" / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| \[([\w-]+)\]\(\1\.md\) \| .+ \| `isthmus reproduce \1` \|$", text, re.MULTILINE)
-    assert sorted(listed) == sorted(NAMES)
+def test_an_interval_without_width_holds_what_is_the_same_to_these_digits():
+    figure = Figure(1.5, 0.0, 1.5, 1.5, 3)
+    assert figure.holds(1.5 + 1e-9, 2)
+    assert not figure.holds(1.51, 2)
 
 
 def test_the_command_lists_checks_and_compares(tmp_path, monkeypatch, capsys):
@@ -225,11 +219,16 @@ def test_the_command_lists_checks_and_compares(tmp_path, monkeypatch, capsys):
     assert "not run" in (tmp_path / "runs/reproduce/dimensionality/dimensionality.md").read_text(encoding="utf-8")
 
 
-def test_a_figure_outside_the_committed_interval_ends_with_an_error(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """The command knows the made-up table, and is run in a folder of its own."""
     monkeypatch.setattr("isthmus.reproduce.find_table", lambda name: a_table())
     monkeypatch.setattr("isthmus.reproduce.catalogue.find_table", lambda name: a_table())
     monkeypatch.setitem(NAMES, "made-up", "a made-up table")
     monkeypatch.chdir(tmp_path)
+
+
+def test_a_figure_outside_the_committed_interval_ends_with_an_error(command, tmp_path, capsys):
     assert main(["reproduce", "made-up", "--docs", "docs"]) == 0
     committed = tmp_path / "docs" / "made-up.json"
     assert main(["reproduce", "made-up", "--again", "--rows", "one", "--against", str(committed)]) == 0
@@ -242,11 +241,44 @@ def test_a_figure_outside_the_committed_interval_ends_with_an_error(tmp_path, mo
     assert "one error" in capsys.readouterr().err
 
 
-def test_docs_keep_rows_that_were_run_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr("isthmus.reproduce.find_table", lambda name: a_table())
-    monkeypatch.setattr("isthmus.reproduce.catalogue.find_table", lambda name: a_table())
-    monkeypatch.setitem(NAMES, "made-up", "a made-up table")
-    monkeypatch.chdir(tmp_path)
+def test_what_is_compared_with_is_read_before_it_is_written(command, tmp_path, capsys):
+    assert main(["reproduce", "made-up", "--docs", "docs"]) == 0
+    committed = tmp_path / "docs" / "made-up.json"
+    plain = json.loads(committed.read_text())
+    for record in plain["records"]:
+        record["values"]["error"] = {"value": 5.0, "low": 4.9, "high": 5.1}
+    committed.write_text(json.dumps(plain))
+    capsys.readouterr()
+    assert main(["reproduce", "made-up", "--no-run", "--docs", "docs", "--against", str(committed)]) == 1
+    assert "2 of 4 figures" in capsys.readouterr().err
+
+
+def test_a_comparison_of_nothing_is_an_error(command, tmp_path, capsys):
+    assert main(["reproduce", "made-up", "--rows", "one", "--docs", "docs"]) == 0
+    path = "docs/made-up.json"
+    assert main(["reproduce", "made-up", "--rows", "three", "--out", "other", "--against", path]) == 1
+    assert "committed figures of rows that were run here" in capsys.readouterr().err
+
+
+def test_bad_files_and_folders_are_found_before_anything_is_run(command, tmp_path, capsys):
+    (tmp_path / "file").write_text("{")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "made-up.json").write_text("{")
+    for options in (
+        ["--docs", "torn"],
+        ["--docs", "file"],
+        ["--out", "file"],
+        ["--against", "file"],
+        ["--against", "x"],
+    ):
+        assert main(["reproduce", "made-up", *options]) == 1
+        error = capsys.readouterr().err
+        assert "Expected JSON in" in error or "readable file" in error or "folder that can be written to" in error
+    assert CALLS == []
+    assert (tmp_path / "torn" / "made-up.json").read_text() == "{"
+
+
+def test_docs_keep_rows_that_were_run_elsewhere(command, tmp_path):
     for row in ("one", "three"):
         assert main(["reproduce", "made-up", "--rows", row, "--out", row, "--docs", "docs"]) == 0
     results = Results.published(a_table(), tmp_path / "docs" / "made-up.json")

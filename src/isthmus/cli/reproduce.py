@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from ..files import write_bytes, write_json, write_text
+from ..files import explained, write_bytes, write_json, write_text
 from .main import UsageError, did_you_mean
 from .terminal import parse, print_result, say
 
@@ -71,8 +72,8 @@ def run(arguments: list[str]) -> None:
     options = parse(ReproduceOptions, [word for word in arguments if word != "--list"], "reproduce")
     if options.name not in NAMES:
         raise UsageError(f"unknown table {options.name!r}{did_you_mean(options.name, NAMES)}")
-    if options.reduced and options.docs:
-        raise UsageError("expected no --docs with --reduced, whose figures mean nothing; use --out")
+    if options.reduced and (options.docs or options.against):
+        raise UsageError("expected no --docs or --against with --reduced, whose figures mean nothing; use --out")
     table = find_table(options.name)
     if listing:
         for row in table.rows:
@@ -90,6 +91,13 @@ def _reproduce(options: ReproduceOptions) -> None:
 
     table = find_table(options.name)
     out = options.out or Path("runs/reproduce") / (f"{table.name}-reduced" if options.reduced else table.name)
+    folder = options.docs or out
+    path = folder / f"{table.name}.json"
+    # What can't be read or written to should not be found after hours; and --against may be the file that is written.
+    committed = None if options.against is None else Results.published(table, options.against)
+    if options.docs and path.exists():
+        Results.published(table, path)
+    _check_folder(folder)
     if options.no_run:
         results = saved_results(table, out, options.reduced)
     else:
@@ -103,17 +111,24 @@ def _reproduce(options: ReproduceOptions) -> None:
             verbose=True,
             say=say,
         )
-    folder = options.docs or out
-    path = folder / f"{table.name}.json"
+    here = results
     if options.docs and path.exists():
         earlier = Results.published(table, path)
-        results = Results.of(table, earlier.records + results.records, out)
+        results = Results.of(table, earlier.records + here.records, out)
     text = _write(results, folder)
-    outside = [] if options.against is None else _outside(results, options)
+    outside = [] if committed is None else _outside(here, committed)
     plain: dict[str, Any] = {"page": str(folder / f"{table.name}.md"), "rows": results.to_dict()["rows"]}
     print_result(plain | {"outside": outside}, options.json, text)
     if outside:
         raise ValueError(f"Expected figures within the intervals of {options.against}, got others: {outside}.")
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise explained(error, folder) from error
 
 
 def _write(results: Results, folder: Path) -> str:
@@ -127,10 +142,10 @@ def _write(results: Results, folder: Path) -> str:
     if drawn is not None:
         write_bytes(picture, drawn)
     write_text(folder / f"{name}.md", page(results, picture.exists()))
-    return f"{terminal_table(results)}\n\nPage: {folder / f'{name}.md'}"
+    return f"{_terminal_table(results)}\n\nPage: {folder / f'{name}.md'}"
 
 
-def terminal_table(results: Results) -> str:
+def _terminal_table(results: Results) -> str:
     """Published beside measured, a line a row that was run."""
     measures = results.table.measures
     lines = [["row", *(text for m in measures for text in (m.label, "published"))]]
@@ -148,18 +163,23 @@ def terminal_table(results: Results) -> str:
     return "\n".join("  ".join(line[i].ljust(widths[i]) for i in kept).rstrip() for line in lines)
 
 
-def _outside(results: Results, options: ReproduceOptions) -> list[str]:
-    """Figures of rows that were run here and lie outside the committed interval."""
-    from ..reproduce import Results as Committed
+def _outside(results: Results, committed: Results) -> list[str]:
+    """Figures of rows that were run here and lie outside the committed interval.
 
-    if options.against is None:
-        return []
-    committed = Committed.published(results.table, options.against)
-    found = []
+    Raises:
+        ValueError: there is no figure to compare.
+    """
+    found, n_compared = [], 0
     for row in results.table.rows:
         for measure in results.table.measures:
             ours, theirs = results.figure(row.name, measure.name), committed.figure(row.name, measure.name)
-            if ours is not None and theirs is not None and not theirs.holds(ours.mean, measure.digits):
+            if ours is None or theirs is None:
+                continue
+            n_compared += 1
+            if not theirs.holds(ours.mean, measure.digits):
                 shown = f"{ours.mean:.{measure.digits}f}, committed {theirs.text(measure.digits)}"
                 found.append(f"{row.name} {measure.name}: {shown}")
+    if not n_compared:
+        raise ValueError("Expected committed figures of rows that were run here, with today's settings, got none.")
+    say(f"{n_compared - len(found)} of {n_compared} figures lie in the committed intervals")
     return found

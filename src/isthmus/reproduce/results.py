@@ -16,7 +16,7 @@ import numpy as np
 from ..files import FORMAT, UnreadableFile, read_json
 from .table import Measured, Row, Table
 
-__all__ = ["Figure", "Record", "Results", "environment", "measured"]
+__all__ = ["Figure", "Record", "Results", "environment", "measured", "place_of", "plain_settings"]
 
 N_BOOTSTRAP = 2_000
 """Resamplings of the test examples."""
@@ -40,10 +40,9 @@ class Figure(NamedTuple):
     n_seeds: int
 
     def holds(self, value: float, digits: int) -> bool:
-        """Whether a figure lies within the interval, or is the same to these digits where there is none."""
-        if math.isnan(self.low):
-            return round(value, digits) == round(self.mean, digits)
-        return self.low <= value <= self.high
+        """Whether a figure lies within the interval, or is the same where there is none, to these digits."""
+        low, high = (self.mean, self.mean) if math.isnan(self.low) else (self.low, self.high)
+        return round(low, digits) <= round(value, digits) <= round(high, digits)
 
     def text(self, digits: int) -> str:
         """As a cell of a table."""
@@ -96,6 +95,11 @@ class Record:
         return self.row == row.name and self.settings == plain_settings(settings)
 
 
+def place_of(seed: int | str, reduced: bool) -> str:
+    """Name of a row's files and folder for a seed: those of the reduced form have names of their own."""
+    return f"{'reduced' if reduced else 'seed'}-{seed}"
+
+
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON gives them back: tuples are lists there."""
     return {name: _listed(value) for name, value in settings.items()}
@@ -106,8 +110,16 @@ def _listed(value: Any) -> Any:
 
 
 def measured(values: Measured, seed: int = 0) -> dict[str, dict[str, float | None]]:
-    """Figures with the 95 % bootstrap interval of the mean, for those that are a value for each test example."""
-    return {name: _with_interval(np.asarray(value, np.float64), seed) for name, value in values.items()}
+    """Figures with the 95 % bootstrap interval of the mean, for those that are a value for each test example.
+
+    Raises:
+        ValueError: some are no number, or there are none.
+    """
+    arrays = {name: np.asarray(value, np.float64) for name, value in values.items()}
+    for name, array in arrays.items():
+        if not array.size or not np.isfinite(array).all():
+            raise ValueError(f"Expected finite figures, got {name} of {array.size} values that are not all finite.")
+    return {name: _with_interval(array, seed) for name, array in arrays.items()}
 
 
 def _with_interval(value: np.ndarray, seed: int) -> dict[str, float | None]:
@@ -157,7 +169,9 @@ class Results:
         plain = read_json(path)
         if plain.get("kind") != "reproduction" or plain.get("name") != table.name:
             raise UnreadableFile(f"Expected results of {table.name} in {path}, got {plain.get('name')!r}.")
-        return cls.of(table, [Record.from_dict(record) for record in plain.get("records", [])])
+        if plain.get("reduced") or not isinstance(plain.get("records"), list):
+            raise UnreadableFile(f"Expected results of {table.name} in full in {path}, got none, or a reduced form.")
+        return cls.of(table, [Record.from_dict(record) for record in plain["records"]])
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON: records, and for each row what was published beside what was measured."""
@@ -175,7 +189,7 @@ class Results:
             )
         records = [record.to_dict() for record in self.records]
         kind = {"format": FORMAT, "kind": "reproduction", "name": self.table.name, "title": self.table.title}
-        return {**kind, "rows": rows, "records": records}
+        return {**kind, "reduced": self.reduced, "rows": rows, "records": records}
 
     def of_row(self, row: str) -> list[Record]:
         """Records of a row, one a seed."""
@@ -202,7 +216,7 @@ class Results:
 
     def _kept(self, row: str) -> Iterator[Path]:
         if self.folder is not None:
-            yield from sorted((self.folder / row).glob("seed-*.npz"))
+            yield from sorted((self.folder / row).glob(f"{place_of('*', self.reduced)}.npz"))
 
 
 def _plain(figure: Figure) -> dict[str, Any]:
@@ -227,9 +241,10 @@ def environment() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Of the checkout that the package lies in; None for an installed one."""
+    """Of the checkout that the package lies in; None for an installed one, which may lie in another's."""
     git = ["git", "-C", str(Path(__file__).parents[1])]
     try:
+        subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)
         commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from ..data import DataSet, load_data
 from ..files import FORMAT, UnreadableFile, read_json, replacing, write_json
-from .results import Record, Results, environment, measured, plain_settings
+from ..processes import n_processes
+from ..training.folder import LOCK, own_folder
+from .results import Record, Results, environment, measured, place_of, plain_settings
 from .table import Job, Row, Table
 
 __all__ = ["reproduce", "saved_results"]
@@ -20,7 +23,7 @@ __all__ = ["reproduce", "saved_results"]
 def saved_results(table: Table, folder: Path, reduced: bool = False) -> Results:
     """Results of rows that were run in this folder, as they are set now."""
     records = []
-    for path in sorted(folder.glob("*/seed-*.json")):
+    for path in sorted(folder.glob(f"*/{place_of('*', reduced)}.json")):
         try:
             records.append(Record.from_dict(read_json(path)))
         except UnreadableFile:
@@ -58,30 +61,41 @@ def reproduce(
         Results of this table in the folder.
 
     Raises:
-        ValueError: an unknown row, or data that can't be had.
+        ValueError: an unknown row, an impossible seed, data that can't be had, a row that another process is running,
+            or figures that are not finite.
+        OSError: a folder that can't be written to, or a disk that is full.
         Interrupted: Ctrl-C; the same call goes on.
     """
-    chosen = [table.row(name) for name in rows] or list(table.rows)
+    if n_processes() > 1:
+        raise ValueError(f"Expected one process, got {n_processes()}; run rows in processes of their own.")
+    for seed in seeds or ():
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"Expected seeds from 0 to 2**32 - 1, got {seed}.")
+    chosen = [table.row(name) for name in dict.fromkeys(rows)] or list(table.rows)
     loaded: dict[str, DataSet] = {}
     for row in chosen:
         source = "digits" if reduced else row.data or table.data
-        for seed in range(1 if reduced else row.seeds) if seeds is None else seeds:
+        for seed in range(1 if reduced else row.seeds) if seeds is None else dict.fromkeys(seeds):
             settings = table.reduced(row.settings) if reduced else dict(row.settings)
-            path = folder / row.name / f"seed-{seed}.json"
+            place = folder / row.name / place_of(seed, reduced)
+            path = place.with_suffix(".json")
             if not again and _is_done(path, row, settings):
                 say(f"{row.name}, seed {seed}: done before")
                 continue
             if source not in loaded:
                 loaded[source] = load_data(source, **table.data_options)
             say(f"{row.name}, seed {seed}: {row.label}")
-            job = Job(settings, seed, loaded[source], folder / row.name / f"seed-{seed}", verbose)
-            record = _run(row, job)
+            job = Job(settings, seed, loaded[source], place, verbose)
+            with own_folder(place):
+                record = _run(row, job)
+                if job.kept:
+                    with replacing(path.with_suffix(".npz")) as file:
+                        np.savez_compressed(file, **job.kept)  # type: ignore[arg-type]
+                write_json(path, record.to_dict())
+                _clear(place)  # of checkpoints; results stay
+            with suppress(OSError):
+                place.rmdir()
             say("  " + ", ".join(_said(table, record)) + f", {record.seconds:.0f} s")
-            if job.kept:
-                with replacing(path.with_suffix(".npz")) as file:
-                    np.savez_compressed(file, **job.kept)  # type: ignore[arg-type]
-            write_json(path, record.to_dict())
-            shutil.rmtree(job.folder)  # checkpoints; results stay
     return saved_results(table, folder, reduced)
 
 
@@ -96,11 +110,10 @@ def _run(row: Row, job: Job) -> Record:
     """One row with one seed; seconds count on where it is resumed."""
     settings, clock = plain_settings(job.settings), job.folder / "seconds.json"
     earlier = _earlier(clock, settings)
-    if earlier is None and job.folder.exists():
-        shutil.rmtree(job.folder)  # checkpoints of other settings
-    earlier = earlier or 0.0
-    job.folder.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
+    if earlier is None:
+        _clear(job.folder)  # of checkpoints of other settings
+        earlier = 0.0
+    made_with, start = environment(), time.monotonic()
     write_json(clock, {"format": FORMAT, "settings": settings, "seconds": earlier})
     try:
         values = row.run(job)
@@ -108,7 +121,16 @@ def _run(row: Row, job: Job) -> Record:
         seconds = earlier + time.monotonic() - start
         write_json(clock, {"format": FORMAT, "settings": settings, "seconds": seconds})
     figures = measured(values, job.seed)
-    return Record(row.name, job.seed, settings, job.data.description, figures, round(seconds, 1), environment())
+    return Record(row.name, job.seed, settings, job.data.description, figures, round(seconds, 1), made_with)
+
+
+def _clear(folder: Path) -> None:
+    """Remove all that lies in a folder but its lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _earlier(clock: Path, settings: dict) -> float | None:
