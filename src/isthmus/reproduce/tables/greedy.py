@@ -65,8 +65,9 @@ time, those as published among them.
   autoencoders {deep-autoencoder[error]} for 1.4, one layer {shallow[error]} for 1.9. Tried was one setting of 15 passes
   over 50,000 images with 500 units a layer, and nothing wider or longer.
 - **The order does not survive.** RBMs are still first, but no longer by half: their interval holds the figure of the
-  net that begins at random, and neither autoencoders nor supervised layers are ahead of it. Depth no longer needs a beginning: with ReLU units,
-  Adam and dropout three layers that begin at random are better than one layer, where in the paper they were worse.
+  net that begins at random, and neither autoencoders nor supervised layers are ahead of it. Depth no longer needs a
+  beginning: with ReLU units, Adam and dropout three layers that begin at random are better than one layer, where in the
+  paper they were worse.
 - The row of RBMs has sigmoid units, as RBMs have, and the others ReLU units: what of its lead is due to the beginning
   and what to units and dropout, `deep-random-sigmoid` would say.
 """,
