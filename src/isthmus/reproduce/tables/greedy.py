@@ -121,6 +121,14 @@ time, those as published among them.
             _published(1.9),
         ),
         Row(
+            "shallow-wide",
+            "1 layer of 1,000 units, longer, none, ReLU",
+            _classifier,
+            RELU | {"hidden": (1000,), "pretraining": "none", "max_epochs": 30, "learning_rate": 2e-3, "dropout": 0.5},
+            _published(1.9),
+            seeds=1,
+        ),
+        Row(
             "deep-rbm-paper",
             "3 layers, RBMs",
             _classifier,
