@@ -33,8 +33,8 @@ class RBM(BaseAutoencoder):
     :math:`p(v, h) = \exp(-E(v, h)) / Z` with :math:`E = -b^T v - c^T h - h^T W v`.
 
     Visible units v are the data, hidden units h the code: E[h|v] = sigmoid(W v + c). Real data have Gaussian visible
-    units of variance 1 in the model's units. Trained by contrastive divergence or with persistent chains, by Adam (the
-    papers have gradient descent with momentum). Use it as a layer of deep belief nets and of stacked autoencoders, and
+    units of variance 1 in the model's units. Trained by contrastive divergence or with persistent chains; the papers
+    have `optimizer="sgd"`. Use it as a layer of deep belief nets and of stacked autoencoders, and
     as a density model that is no directed one; for samples and likelihoods at little cost, use `VAE`.
 
     Its loss is no likelihood: see `isthmus.objectives.ContrastiveDivergence`. There is nothing to stop early by.
@@ -47,7 +47,7 @@ class RBM(BaseAutoencoder):
         n_gibbs_steps: steps of a Gibbs chain at each training step, the k of CD-k.
         persistent: chains go on from step to step (PCD) in place of starting at the data.
         n_chains: how many of them there are.
-        learning_rate: of Adam; lower for Gaussian units, where a run diverges, and for persistent chains.
+        learning_rate: of the optimiser; lower for Gaussian units, where a run diverges, and for persistent chains.
         binarisation, max_epochs, batch_size, schedule, ...: see `BaseAutoencoder`.
 
     Attributes:

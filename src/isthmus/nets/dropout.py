@@ -55,9 +55,8 @@ class Dropout(nn.Module):
         """Which units stay, drawn anew; in float32, as half precision has too few numbers for a probability."""
         part = batch_part()
         n_rows = x.shape[-2] if part is None else part.stop - part.start
-        rows = (
-            x.detach().float().reshape(-1, n_rows, x.shape[-1])
-        )  # own networks get samples and batch in one dimension
+        # Own networks get samples and batch in one dimension.
+        rows = x.detach().float().reshape(-1, n_rows, x.shape[-1])
         return (batch_uniform(rows, dim=1) >= self.rate).reshape(x.shape)
 
     def extra_repr(self) -> str:

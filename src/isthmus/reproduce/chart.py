@@ -26,7 +26,7 @@ def chart(results: Results) -> bytes | None:
         return results.table.chart(results)
     if not results.records:
         return None
-    curves = [row for row in results.table.rows if row.series]
+    curves = [row for row in results.table.rows if row.series and results.of_row(row.name)]
     return compact(png(_curves(results, curves) if curves else _dots(results)))
 
 
@@ -97,6 +97,8 @@ def _curves(results: Results, rows: list[Row]) -> Figure:
                 for row in rows
                 if row.series == name and row.at is not None and (found := results.figure(row.name, measure.name))
             ]
+            if not points:
+                continue
             points.sort(key=lambda point: point[0])
             places, means = [place for place, _ in points], [found.mean for _, found in points]
             colour = LIGHT.classes[number % len(LIGHT.classes)] if len(series) > 5 else LIGHT.models[number]

@@ -57,7 +57,7 @@ def feature_errors(
     """
     features = np.asarray(transform(x), np.float32)
     scaler = StandardScaler().fit(features)
-    strengths = (strength,) if isinstance(strength, float) else strength
+    strengths = strength if isinstance(strength, Sequence) else (strength,)
     models = [LogisticRegression(C=c, max_iter=max_iter).fit(scaler.transform(features), y) for c in strengths]
 
     def errors(model: LogisticRegression, images: np.ndarray, labels: Any) -> np.ndarray:
