@@ -118,19 +118,27 @@ def public_names(tree: ast.Module) -> list[str] | None:
 
 
 def documented_names(module: str, tree: ast.Module) -> set[str]:
-    """Names with a docstring (a constant: or a comment), or imported from a module of ours that lists them."""
+    """Names with a docstring (a constant: or a comment; a table has a page), or imported from a module that lists them."""
     names, lines = set(), MODULES[module].read_text(encoding="utf-8").splitlines()
     for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign) and (
-            is_text(after) or "  # " in lines[node.lineno - 1] or lines[node.lineno - 2].startswith("# ")
+            is_text(after)
+            or has_page(node.value)
+            or "  # " in lines[node.lineno - 1]
+            or lines[node.lineno - 2].startswith("# ")
         ):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {target.id for target in targets if isinstance(target, ast.Name)}
     for target, imported in imports(module, tree):
         names |= {name for name in imported if name in (public_names(TREES.get(target, ast.Module([], []))) or [])}
     return names
+
+
+def has_page(node: ast.AST | None) -> bool:
+    """A table, which says itself what it is about."""
+    return isinstance(node, ast.Call) and {"title", "about"} <= {keyword.arg for keyword in node.keywords}
 
 
 def is_text(node: ast.AST | None) -> bool:
