@@ -14,15 +14,7 @@ from torch import nn
 import isthmus
 from cases import F, autoencoder, real
 from estimator_cases import real_table
-from isthmus import (
-    RBM,
-    VAE,
-    Autoencoder,
-    ContractiveAutoencoder,
-    PretrainedClassifier,
-    SparseAutoencoder,
-    StackedAutoencoder,
-)
+from isthmus import RBM, VAE, Autoencoder, ContractiveAutoencoder, PretrainedClassifier, SparseAutoencoder
 from isthmus.cli.main import main
 from isthmus.cli.options import estimator_options
 from isthmus.files import read_tensors, write_tensors
@@ -208,7 +200,7 @@ MAKE = {
     "VAE": lambda **more: VAE(2, hidden=(16,), n_samples=2, **QUICK | more),
     "SparseAutoencoder": lambda **more: SparseAutoencoder(2, hidden=(16,), sparse_layers="all", **QUICK | more),
     "ContractiveAutoencoder": lambda **more: ContractiveAutoencoder(2, hidden=(16,), **QUICK | more),
-    "StackedAutoencoder": lambda **more: StackedAutoencoder(2, hidden=(16,), layer_epochs=1, **QUICK | more),
+    "StackedAutoencoder": lambda **more: isthmus.StackedAutoencoder(2, hidden=(16,), layer_epochs=1, **QUICK | more),
     "none": lambda **more: PretrainedClassifier((16, 8), pretraining="none", **CLASSIFIER | more),
     "supervised": lambda **more: PretrainedClassifier((16, 8), pretraining="supervised", **CLASSIFIER | more),
     "unsupervised": lambda **more: PretrainedClassifier((16, 8), **CLASSIFIER | more),
@@ -268,8 +260,8 @@ def test_a_model_of_a_file_that_knows_no_dropout_is_read(tmp_path) -> None:
         (lambda: Autoencoder(hidden=(), dropout=0.1), "none; use dropout=0"),
         (lambda: Autoencoder(architecture="conv", dropout=0.1), "architecture='mlp'"),
         (lambda: VAE(encoder=nn.Linear(6, 3), decoder=nn.Linear(16, 3), dropout=0.1), "nets.Dropout"),
-        (lambda: StackedAutoencoder(fine_tune=False, dropout=0.1), "fine_tune=True"),
-        (lambda: StackedAutoencoder(layer=Autoencoder(dropout=0.1)), "This is layer 1"),
+        (lambda: isthmus.StackedAutoencoder(fine_tune=False, dropout=0.1), "fine_tune=True"),
+        (lambda: isthmus.StackedAutoencoder(layer=Autoencoder(dropout=0.1)), "This is layer 1"),
         (lambda: PretrainedClassifier((), dropout=0.1), "none; use dropout=0"),
         (lambda: PretrainedClassifier(input_dropout=-0.1), "0 <= input_dropout < 1"),
     ],

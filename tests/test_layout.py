@@ -118,7 +118,7 @@ def public_names(tree: ast.Module) -> list[str] | None:
 
 
 def documented_names(module: str, tree: ast.Module) -> set[str]:
-    """Names with a docstring (a constant: or a comment, or a page), or imported from a module of ours that lists them."""
+    """Names with a docstring (a constant: or a comment, or a page), or imported from a module that lists them."""
     names, lines = set(), MODULES[module].read_text(encoding="utf-8").splitlines()
     for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
