@@ -77,7 +77,7 @@ their training loss was far from zero in the end.
 One seed each, with the same labels for all nets of a seed. Rows without a figure were not run for want of time, those
 with sigmoid units among them.
 
-- **With 100 and 1,000 labels pre-training pays, but little**, for ReLU units: {denoising-relu-100[error]} against
+- **With 100 and 1,000 labels pre-training may pay, but little**, for ReLU units: {denoising-relu-100[error]} against
   {random-relu-100[error]} with 100 and {denoising-relu-1000[error]} against {random-relu-1000[error]} with 1,000; with
   one seed the intervals overlap. With 10,000 there is nothing left of it: {denoising-relu-10000[error]} against
   {random-relu-10000[error]}. Labels do more: ten times as many take the net that begins at random from
