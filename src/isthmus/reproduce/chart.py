@@ -97,8 +97,6 @@ def _curves(results: Results, rows: list[Row]) -> Figure:
                 for row in rows
                 if row.series == name and row.at is not None and (found := results.figure(row.name, measure.name))
             ]
-            if not points:
-                continue
             points.sort(key=lambda point: point[0])
             places, means = [place for place, _ in points], [found.mean for _, found in points]
             colour = LIGHT.classes[number % len(LIGHT.classes)] if len(series) > 5 else LIGHT.models[number]
@@ -109,6 +107,7 @@ def _curves(results: Results, rows: list[Row]) -> Figure:
                 axes.fill_between([place for place, _ in known], lows, highs, color=colour, alpha=0.15, linewidth=0)
         if table.log_x:
             axes.set_xscale("log")
+            axes.tick_params(which="minor", length=0)
         if panel == 0:
             legend(axes)
     return figure

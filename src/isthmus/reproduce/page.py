@@ -39,7 +39,9 @@ def page(results: Results, picture: bool = True) -> str:
         parts.append("\n".join(notes))
     parts.append(_meaning(results))
     if picture:
-        parts.append(f"![{table.title}: what was published beside what was measured]({table.name}.png)")
+        published = any(row.published for row in table.rows)
+        words = "what was published beside what was measured" if published else "what was measured"
+        parts.append(f"![{table.title}: {words}]({table.name}.png)")
     if table.findings:
         parts.append("## What came out\n\n" + filled(table.findings.strip(), results))
     parts.append(_how(results))

@@ -46,7 +46,7 @@ def _autoencoder(job: Job) -> dict[str, np.ndarray]:
 def _stacked(job: Job) -> dict[str, np.ndarray]:
     """RBMs, unrolled, fine-tuned on the cross-entropy, all units logistic but the code's: as in the paper."""
     settings = dict(job.settings)
-    descent = {"optimizer": "sgd", "momentum": settings.pop("layer_momentum")}
+    descent: dict[str, Any] = {"optimizer": "sgd", "momentum": settings.pop("layer_momentum")}
     layer = RBM(1, learning_rate=settings.pop("layer_learning_rate"), **descent)
     top = RBM(1, learning_rate=settings.pop("top_learning_rate"), **descent)
     layers = (*[layer] * len(settings["hidden"]), top)
@@ -100,9 +100,9 @@ PCA's are as they come, as in the paper, and clipped in a row of their own.
   {pca-clipped[squared_error]}.
 - **Logistic PCA comes out as published where its encoder is linear**, {logistic-pca[squared_error]}, one layer each way
   trained on the cross-entropy. Where the code of each image is the best one for it, which is what the name says, one
-  linear map and a sigmoid have {logistic-pca-best-codes[squared_error]}: by chance the figure of the paper's
-  deep autoencoder, whose encoder is fast where this one is a search. How the paper's 8.01 was found, it does not say
-  where we could read it.
+  linear map and a sigmoid have {logistic-pca-best-codes[squared_error]}: by chance the figure of the paper's deep
+  autoencoder, whose encoder is fast where this one is a search. How the paper's 8.01 was found, it does not say where
+  we could read it.
 - With RBMs, logistic units and the cross-entropy, as in the paper, {rbm-layers[squared_error]}: by Adam in place of
   conjugate gradients, after 10 passes for each layer and 30 for all, where the paper's code takes 50 and 200, from
   memory. RBMs were trained by gradient descent with momentum, as there; by Adam at a rate of 0.1 the second layer
