@@ -66,12 +66,12 @@ time, those as published among them.
   {deep-autoencoder[error]} for 1.4: those had 500 units a layer and 15 passes. With 1,000 units and 30 passes
   autoencoders are below 1.4, as the row `wide-masking-0` of [stacked denoising](stacked-denoising.md) has it; RBMs were
   not tried so.
-- **The order does not survive.** RBMs are still first, but no longer by half: their interval holds the figure of the
-  net that begins at random, and neither autoencoders nor supervised layers are ahead of it. Depth no longer needs a
-  beginning: with ReLU units, Adam and dropout three layers that begin at random are better than one layer of as many
-  units, where in the paper they were worse.
-- The row of RBMs has sigmoid units, as RBMs have, and the others ReLU units: what of its lead is due to the beginning
-  and what to units and dropout, `deep-random-sigmoid` would say.
+- **The order survives with sigmoid units and not with ReLU units.** With three layers of sigmoid units, RBMs have
+  {deep-rbm[error]} and a beginning at random {deep-random-sigmoid[error]}: pre-training pays, and the intervals do not
+  touch. With ReLU units, Adam and dropout the net that begins at random has {deep-random[error]}; neither autoencoders
+  nor supervised layers are ahead of it, and its depth helps, where in the paper it was worse than one layer of as many
+  units, which here has {shallow[error]}.
+- RBMs are still first, but their interval holds the figure of the ReLU net that begins at random.
 """,
     measures=(Measure("error", "test error, %"),),
     data_options={"validation_fraction": 1 / 6},

@@ -185,6 +185,7 @@ own figures are not at hand, so that none stands beside these.
 - **A plane for digits.** The VAE with two numbers is at {vae[bound]} nats; wider layers and a falling learning rate
   bring {vae-today[bound]} with the same two. An error of {vae[squared_error]} is what fits through a plane, and a 5 may
   come back as a 9, but all of the plane decodes to something like a digit, so that it can be sampled.
+- **Told the label**, the same VAE has {conditional-vae[bound]} nats: it need not spend its two numbers on which digit.
 - **An average beside a sum ends the VAE.** With the cross-entropy averaged over pixels and the KL summed, the rate is
   {vae-averaged[rate]} nats: the code says nothing, every image comes back as the same one, with an error of
   {vae-averaged[squared_error]}, and samples look alike.
