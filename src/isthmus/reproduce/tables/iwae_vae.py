@@ -66,7 +66,7 @@ objective are the paper's. Test pixels of the first row were drawn once, with se
 - **Missed.** Pixels drawn anew: {dynamic[negative_log_likelihood]} nats for the paper's 86.76, with
   {dynamic[active_units]} active units for 19; fixed pixels: {fixed[negative_log_likelihood]} for 88.71, with
   {fixed[active_units]}. The paper trains for 3,280 passes with batches of 20, here 400 and 150 passes with batches of
-  100 have a thirtieth or less of its steps, and the training loss was still falling. No other setting was tried.
+  100 have a fortieth or less of its steps. No other setting was tried; a longer run comes first.
 - Reproductions by others lie within about half a nat of the paper's figure on either side; these rows do not.
 - The bound on which it was trained is at {dynamic[negative_bound]} and {fixed[negative_bound]}: the importance samples
   are worth some nats, and a comparison of one model's bound with another's likelihood would be off by as much.
