@@ -77,6 +77,22 @@ first 100 to 10,000 of them with their labels, on pixels, on principal component
 validation images, one of four, for each number of labels. Sizes and the amount of noise were not searched. Error is
 on all 10,000 test images.
 """,
+    findings="""
+**Holds, for most features, and where labels are few most of all.** With 100 labels a logistic regression makes
+{pixels[error_100]} % errors on pixels, {autoencoder[error_100]} % on an autoencoder's 64 numbers,
+{denoising[error_100]} % on a denoising one's and {k-sparse[error_100]} % on 500 k-sparse units. With 1,000 it is
+{pixels[error_1000]}, {autoencoder[error_1000]}, {denoising[error_1000]} and {k-sparse[error_1000]} %.
+
+With 10,000 labels narrow codes have nothing left to give: {autoencoder[error_10000]} % and {denoising[error_10000]} %
+against {pixels[error_10000]} %. Wide ones do, as there are more features to weigh: {wide-denoising[error_10000]} %
+with noise, {k-sparse[error_10000]} % k-sparse.
+
+**Does not hold for PCA**, {pca[error_100]} % and {pca[error_10000]} %: divided by their standard deviations, as all
+features are here, its last components, noise for the most part, count as much as its first. Nor clearly for the VAE,
+{vae[error_100]} % and {vae[error_10000]} %, whose unused units are scaled up in the same way.
+
+Fewer seeds than one would want: rows with brackets have one, and its interval leaves out the choice of labels.
+""",
     measures=tuple(Measure(f"error_{n}", f"error with {n:,} labels, %") for n in LABELS),
     rows=(
         Row("pixels", "pixels", _errors, PROBE | {"model": "pixels"}),
