@@ -90,8 +90,6 @@ with noise, {k-sparse[error_10000]} % k-sparse.
 **Does not hold for PCA**, {pca[error_100]} % and {pca[error_10000]} %: divided by their standard deviations, as all
 features are here, its last components, noise for the most part, count as much as its first. Nor clearly for the VAE,
 {vae[error_100]} % and {vae[error_10000]} %, whose unused units are scaled up in the same way.
-
-Fewer seeds than one would want: rows with brackets have one, and its interval leaves out the choice of labels.
 """,
     measures=tuple(Measure(f"error_{n}", f"error with {n:,} labels, %") for n in LABELS),
     rows=(
