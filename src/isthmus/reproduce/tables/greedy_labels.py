@@ -79,9 +79,10 @@ with sigmoid units among them.
 
 - **With 100 and 1,000 labels pre-training may pay, but little**, for ReLU units: {denoising-relu-100[error]} against
   {random-relu-100[error]} with 100 and {denoising-relu-1000[error]} against {random-relu-1000[error]} with 1,000; with
-  one seed the intervals overlap. With 10,000 there is nothing left of it: {denoising-relu-10000[error]} against
-  {random-relu-10000[error]}. Labels do more: ten times as many take the net that begins at random from
-  {random-relu-1000[error]} to {random-relu-10000[error]}.
+  one seed the intervals overlap. With 10,000 there is nothing left of it, {denoising-relu-10000[error]} against
+  {random-relu-10000[error]}, nor with 50,000, {denoising-relu-50000[error]} against {random-relu-50000[error]}. Labels
+  do more: ten times as many take the net that begins at random from {random-relu-1000[error]} to
+  {random-relu-10000[error]}.
 - How much it matters which labels are drawn, one seed can't say.
 """,
     measures=(Measure("error", "test error, %"),),
