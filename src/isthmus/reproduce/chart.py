@@ -39,14 +39,15 @@ def images_of_rows(results: Results, array: str, measure: str, above: Mapping[st
         measure: name of the figure.
         above: by label: names of arrays that all rows kept alike, such as originals, to show above.
     """
-    digits = next(known.digits for known in results.table.measures if known.name == measure)
+    known = next(known for known in results.table.measures if known.name == measure)
+    unit = " %" if known.label.endswith("%") else ""
     shown: dict[str, np.ndarray] = {}
     for row in results.table.rows:
         kept, figure = results.arrays(row.name), results.figure(row.name, measure)
         if array in kept and figure is not None:
             for label, name in (above or {}).items():
                 shown.setdefault(label, kept[name])
-            shown[f"{row.label}: {figure.mean:.{digits}f}"] = kept[array]
+            shown[f"{row.label}: {figure.mean:.{known.digits}f}{unit}"] = kept[array]
     if not shown:
         return None
     style = ImageStyle(0.0, 1.0, ink=True)

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..estimators import (
-    VAE,
-    Autoencoder,
-    ContractiveAutoencoder,
-    DenoisingAutoencoder,
-    KSparseAutoencoder,
-    SparseAutoencoder,
-)
+from ..estimators import VAE, Autoencoder, SparseAutoencoder
+from .classification import LAYERS
 from .data import unit
 from .table import Job
 
@@ -25,14 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["halved", "log_axis", "some_images", "trained"]
 
-MODELS: dict[str, Any] = {
-    "plain": Autoencoder,
-    "contractive": ContractiveAutoencoder,
-    "denoising": DenoisingAutoencoder,
-    "k-sparse": KSparseAutoencoder,
-    "sparse": SparseAutoencoder,
-    "vae": VAE,
-}
+MODELS: dict[str, Any] = LAYERS | {"plain": Autoencoder, "sparse": SparseAutoencoder, "vae": VAE}
 
 
 def halved(job: Job) -> Job:

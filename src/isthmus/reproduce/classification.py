@@ -20,15 +20,16 @@ from ..estimators import (
 from .data import unit
 from .table import Job
 
-__all__ = ["classifier_errors", "feature_errors", "misclassified", "trained_layer"]
+__all__ = ["LAYERS", "classifier_errors", "feature_errors", "misclassified", "trained_layer"]
 
-_LAYERS: dict[str, Any] = {
+LAYERS: dict[str, Any] = {
     "autoencoder": Autoencoder,
     "contractive": ContractiveAutoencoder,
     "denoising": DenoisingAutoencoder,
     "k-sparse": KSparseAutoencoder,
     "rbm": RBM,
 }
+"""What settings call a layer or a model by."""
 
 
 def misclassified(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -74,7 +75,7 @@ def _of_layer(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _layer(settings: Mapping[str, Any]) -> Any:
     own = _of_layer(settings)
-    return _LAYERS[settings["layer"]](1, **{name.removeprefix("layer_"): value for name, value in own.items()})
+    return LAYERS[settings["layer"]](1, **{name.removeprefix("layer_"): value for name, value in own.items()})
 
 
 def classifier_errors(job: Job, x: np.ndarray, y: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...estimators import PretrainedClassifier
-from ...report.images import ImageStyle, compact, tiles
-from ...report.plots import image_rows
-from ...report.style import png
+from ..chart import images_of_rows
 from ..claims import some_images, trained
 from ..data import unit
 from ..results import Results
@@ -77,17 +75,7 @@ def _references(job: Job) -> dict[str, Any]:
 
 def _chart(results: Results) -> bytes | None:
     """Samples of each row, and what share of them the judge is sure of."""
-    drawn, shape = {}, (28, 28)
-    for row in results.table.rows:
-        images, figure = results.arrays(row.name).get("images"), results.figure(row.name, "confident")
-        if images is not None and figure is not None:
-            side = round(images.shape[1] ** 0.5)
-            shape = (side, side)
-            drawn[f"{row.label}: {figure.mean:.0f} %"] = images.reshape(-1, *shape)
-    if not drawn:
-        return None
-    style = ImageStyle(0.0, 1.0, ink=True)
-    return compact(png(image_rows({name: tiles(images, style) for name, images in drawn.items()})))
+    return images_of_rows(results, "images", "confident")
 
 
 JUDGE: dict[str, Any] = {"n_judge": 20_000, "judge_hidden": (512, 64), "judge_epochs": 6, "n_drawn": 5000}
