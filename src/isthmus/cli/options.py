@@ -30,7 +30,7 @@ __all__ = [
 def models() -> dict[str, type[LatentEstimator]]:
     """Models by the name that the command line has for them."""
     kinds = LatentEstimator.kinds.items()
-    return {_command_name(name): kind for name, kind in kinds if kind.__module__.startswith("isthmus.")}
+    return {_command_name(name): kind for name, kind in kinds if kind.__module__.startswith("isthmus.estimators.")}
 
 
 def _command_name(name: str) -> str:
