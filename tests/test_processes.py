@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,7 +141,10 @@ def test_a_lost_process_ends_a_sharded_run_with_a_message(tmp_path):
 
 def test_all_processes_name_the_same_cause(tmp_path):
     texts = outputs(start("diverging", tmp_path, 2))
-    assert all("got a non-finite value in the gradient of encoder" in text for text in texts), texts
+    # Which one overflows first, a term or a gradient, is a matter of rounding; that both say the same is not.
+    causes = {tuple(re.findall(r"got a non-finite value in (.*) at step (\d+)", text)) for text in texts}
+    assert len(causes) == 1, texts
+    assert len(causes.pop()) == 1, texts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
