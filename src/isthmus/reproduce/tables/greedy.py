@@ -52,7 +52,8 @@ settings by, as in the paper.
 *Today*: ReLU units (sigmoid ones above RBMs), Adam, a cosine schedule, dropout of a fifth of the pixels and a quarter
 of the ReLU units. *As published*: sigmoid units and gradient descent without momentum at a constant rate. Settings are
 a usual choice, the same for all rows of a kind, and were not searched, but that sigmoid nets first had the rate and the
-dropout of the others, with which their training loss was far from zero in the end. The paper searched widths and
+dropout of the others, with which their training loss was far from zero in the
+end (their test errors had been seen by then). The paper searched widths and
 learning rates and went on for up to hundreds of passes over the data; here there are 15, after 3 for each layer, a
 shorter run than theirs.
 """,
