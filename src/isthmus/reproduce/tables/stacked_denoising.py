@@ -77,7 +77,7 @@ One seed each; rows without a figure were not run yet.
 - **The order** is the paper's, corruption helps, but the difference is a fraction of either interval and may be chance:
   dropout of a fifth of the pixels in fine-tuning is masking noise as well, and both nets had it.
 - **As published**, after 15 passes, {masking-25-paper[error]} with a quarter masked and {masking-0-paper[error]}
-  without corruption: the shortest runs against the paper's.
+  without corruption: too short to tell, and not in the paper's order.
 - Tried before and thrown away: sigmoid units with dropout of hidden ones and Adam at 0.001, whose training loss was far
   from zero after 15 passes; their test errors, which were worse, had been seen when the units were changed.
 """,
