@@ -56,17 +56,18 @@ def feature_errors(
             fewest errors on validation images.
         max_iter: of L-BFGS.
     """
-    features = np.asarray(transform(x), np.float32)
-    scaler = StandardScaler().fit(features)
+    scaler = StandardScaler()
+    features = scaler.fit_transform(np.asarray(transform(x), np.float32))
     strengths = strength if isinstance(strength, Sequence) else (strength,)
-    models = [LogisticRegression(C=c, max_iter=max_iter).fit(scaler.transform(features), y) for c in strengths]
+    models = [LogisticRegression(C=c, max_iter=max_iter).fit(features, y) for c in strengths]
 
-    def errors(model: LogisticRegression, images: np.ndarray, labels: Any) -> np.ndarray:
-        return misclassified(model.predict(scaler.transform(transform(unit(images)))), labels)
+    def scaled(images: np.ndarray) -> np.ndarray:
+        return scaler.transform(transform(unit(images)))
 
     if len(models) > 1:
-        models.sort(key=lambda model: errors(model, job.data.x_valid, job.data.y_valid).mean())
-    return errors(models[0], job.data.x_test, job.data.y_test)
+        watched = scaled(job.data.x_valid)
+        models.sort(key=lambda model: misclassified(model.predict(watched), job.data.y_valid).mean())  # type: ignore[arg-type]
+    return misclassified(models[0].predict(scaled(job.data.x_test)), job.data.y_test)  # type: ignore[arg-type]
 
 
 def _of_layer(settings: Mapping[str, Any]) -> dict[str, Any]:
