@@ -53,16 +53,16 @@ def _of_form(results: Results, form: str) -> str:
     if not rows:
         return ""
     table = results.table
+    published = {name for row in rows for name in row.published}
     heads = ["row", "what it is"]
     for measure in table.measures:
-        published = any(measure.name in row.published for row in rows)
-        heads += [f"{measure.label}, published"] if published else []
-        heads.append(f"{measure.label}, measured" if published else measure.label)
+        both = [f"{measure.label}, published", f"{measure.label}, measured"]
+        heads += both if measure.name in published else [measure.label]
     lines = [heads, ["---"] * len(heads)]
     for row in rows:
         cells = [f"`{row.name}`", row.label]
         for measure in table.measures:
-            if any(measure.name in other.published for other in rows):
+            if measure.name in published:
                 cells.append(_published(row.published.get(measure.name), measure))
             cells.append(_measured(results, row, measure))
         lines.append(cells)
@@ -101,16 +101,10 @@ def _meaning(results: Results) -> str:
     return " ".join(texts) or "Nothing was run yet."
 
 
-class _Figures(dict):
-    """Figures of a row by measure, in words; for `str.format`."""
-
-
 def filled(text: str, results: Results) -> str:
     """Markdown in which `{row[measure]}` is the measured figure."""
-    rows: dict[str, Any] = {}
-    for row in results.table.rows:
-        rows[row.name] = _Figures({measure.name: _short(results, row, measure) for measure in results.table.measures})
-    return text.format_map(rows)
+    table = results.table
+    return text.format_map({row.name: {m.name: _short(results, row, m) for m in table.measures} for row in table.rows})
 
 
 def _short(results: Results, row: Row, measure: Measure) -> str:
