@@ -11,7 +11,6 @@ import gc
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 
 import isthmus
+from isthmus.reproduce.results import commit, processor
 from workers import PEERS, WorkerError, workers
 
 RESULTS = Path(__file__).parent / "results"
@@ -104,14 +104,10 @@ def contest(needs_peers: bool = True) -> Iterator[tuple[Callable[..., Any], Path
 
 def environment() -> dict[str, Any]:
     """What a figure depends on."""
-    root = Path(__file__).parent.parent
-    git = ["git", "-C", str(root)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run([*git, "status", "--porcelain", "src"], capture_output=True, text=True, check=False)
     return {
-        "commit": commit.stdout.strip() + (" with changes" if changed.stdout.strip() else ""),
+        "commit": commit(),
         "time": time.strftime("%Y-%m-%d %H:%M"),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -121,14 +117,6 @@ def environment() -> dict[str, Any]:
         "numpy": np.__version__,
         "isthmus": isthmus.__version__,
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def read(name: str, folder: Path = RESULTS) -> dict[str, Any]:

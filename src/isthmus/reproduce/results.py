@@ -16,7 +16,17 @@ import numpy as np
 from ..files import FORMAT, UnreadableFile, read_json
 from .table import Measured, Row, Table
 
-__all__ = ["Figure", "Record", "Results", "environment", "measured", "place_of", "plain_settings"]
+__all__ = [
+    "Figure",
+    "Record",
+    "Results",
+    "commit",
+    "environment",
+    "measured",
+    "place_of",
+    "plain_settings",
+    "processor",
+]
 
 N_BOOTSTRAP = 2_000
 """Resamplings of the test examples."""
@@ -230,30 +240,30 @@ def environment() -> dict[str, Any]:
     from .. import __version__
 
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "isthmus": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "processor": _processor(),
+        "processor": f"{processor()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Of the checkout that the package lies in; None for an installed one, which may lie in another's."""
     git = ["git", "-C", str(Path(__file__).parents[1])]
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True)
-        commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
+        head = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
+    return head.stdout.strip() + (" with changes" if changed.stdout.strip() else "")
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name, as the system has it."""
     path = Path("/proc/cpuinfo")
     names = [line for line in path.read_text().splitlines() if "model name" in line] if path.exists() else []
-    name = names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
