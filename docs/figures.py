@@ -2,6 +2,9 @@
 
     python docs/figures.py [NAME ...]
 
+The examples in docs/inference draw their own: a page is run, its `figure` is kept, and what its blocks print is written
+after them, so that no number there is typed.
+
 Models of MNIST need its files, in the folder that ISTHMUS_DATA names or in the cache; all of them take some minutes on
 two cores. Others are of scikit-learn's digits. The same versions give the same figures.
 """
@@ -20,10 +23,17 @@ import isthmus
 from isthmus.cli.data_options import data_note
 from isthmus.cli.main import main
 from isthmus.data import DataSet, load_data
+from isthmus.files import write_bytes, write_text
+from isthmus.report.images import compact
+from isthmus.report.style import png
+
+PAGES = Path(__file__).parent
+sys.path.append(str(PAGES.parent / "tests"))  # where it stands how a page is run
+
+from pages import EXAMPLES, run_example, with_printed  # noqa: E402
 
 __all__ = ["FIGURES", "Figure", "make", "wanted"]
 
-PAGES = Path(__file__).parent
 FOLDER = PAGES / "models" / "figures"
 MOST_BYTES = 60_000
 SEED: dict[str, Any] = {"random_state": 0}
@@ -97,7 +107,7 @@ def wanted() -> list[str]:
     unknown = shown - {*FIGURES, "sparsity-penalty"}
     if unknown:
         raise SystemExit(f"Pages show figures that docs/figures.py does not know: {', '.join(sorted(unknown))}.")
-    return [name for name in (*FIGURES, "sparsity-penalty") if name in shown]
+    return [*(name for name in (*FIGURES, "sparsity-penalty") if name in shown), *EXAMPLES]
 
 
 @cache
@@ -106,12 +116,27 @@ def loaded(source: str) -> DataSet:
     return load_data(source)
 
 
+def draw_example(page: Path) -> Path:
+    """Run an example; write what its blocks print into the page, and its picture beside it."""
+    print(f"running {page.name}", flush=True)
+    names, printed = run_example(page)
+    write_text(page, with_printed(page.read_text(encoding="utf-8"), printed))
+    path = page.parent / "figures" / f"{page.stem}.png"
+    path.parent.mkdir(exist_ok=True)
+    write_bytes(path, compact(png(names["figure"])))
+    return path
+
+
 def make(names: list[str], folder: Path = FOLDER) -> None:
     """Draw figures; models that several of them show are trained once."""
+    paths: dict[str, Path] = {}
     runs: dict[Any, Path] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
-            out = folder / f"{name}.png"
+            if name in EXAMPLES:
+                paths[name] = draw_example(EXAMPLES[name])
+                continue
+            out = paths[name] = folder / f"{name}.png"
             if name == "sparsity-penalty":
                 arguments = ["sparsity-penalty", "--rho", "0.25"]
             else:
@@ -126,7 +151,7 @@ def make(names: list[str], folder: Path = FOLDER) -> None:
                 arguments = [str(runs[key]), *figure.plot]
             if main(["plot", *arguments, "--out", str(out)]):
                 raise SystemExit(f"{name} could not be drawn.")
-    large = [name for name in names if (folder / f"{name}.png").stat().st_size > MOST_BYTES]
+    large = [name for name, path in paths.items() if path.stat().st_size > MOST_BYTES]
     if large:
         raise SystemExit(f"Figures of more than {MOST_BYTES:,} bytes, show less in them: {', '.join(large)}.")
 

@@ -3,12 +3,17 @@
 A block, or a line of commands, that can't run in a test has a line before it that says why:
 
     <!-- not run: it starts two processes -->
+
+Examples, the pages in docs/inference, run in full, and a `text` block after one of Python has what that prints:
+`make figures` writes it, and a test holds both equal.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
+from contextlib import redirect_stdout
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -21,10 +26,14 @@ from isthmus.cli.options import estimator_options, find_model, models
 from isthmus.data import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "models").glob("*.md"))]
+FOLDERS = [ROOT / "docs", ROOT / "docs" / "models", ROOT / "docs" / "inference"]
+PAGES = [ROOT / "README.md", *(path for folder in FOLDERS for path in sorted(folder.glob("*.md")))]
 MODEL_PAGES = {path.stem: path for path in PAGES if path.parent.name == "models" and path.stem != "README"}
+EXAMPLES = {path.stem: path for path in PAGES if path.parent.name == "inference" and path.stem != "README"}
 
 FENCE = re.compile(r"(?:<!-- not run: (?P<why>[^>]+) -->\n+)?^```(?P<kind>.*)\n(?P<code>(?:.*\n)*?)```$", re.MULTILINE)
+# A block of Python, and what it prints.
+SHOWN = re.compile(r"^(```python\n(?:.*\n)*?```\n)(?:\n```text\n(?:.*\n)*?```\n)?", re.MULTILINE)
 # What stands for something of the reader's, and what a test has in its place.
 STANDS_FOR = {"RUN": "runs/reader", "KIND": "reconstructions"}
 
@@ -67,6 +76,28 @@ def run_python(path: Path, names: dict[str, Any], shorten: bool = True) -> dict[
         code = smaller_code(block) if shorten else block
         exec(compile(code, path.name, "exec"), names)  # noqa: S102
     return names
+
+
+def run_example(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Run all of an example's Python; returns its names, and what each block printed."""
+    names: dict[str, Any] = {}
+    printed = []
+    for block in python(path):
+        with redirect_stdout(io.StringIO()) as out:
+            exec(compile(block, path.name, "exec"), names)  # noqa: S102
+        printed.append(out.getvalue())
+    return names, printed
+
+
+def with_printed(text: str, printed: list[str]) -> str:
+    """An example's text, after each block of Python what that printed."""
+    outputs = iter(printed)
+
+    def shown(block: re.Match) -> str:
+        output = next(outputs)
+        return block[1] + (f"\n```text\n{output}```\n" if output else "")
+
+    return SHOWN.sub(shown, text)
 
 
 def run_command(words: list[str]) -> int:

@@ -9,7 +9,18 @@ from collections import Counter
 
 import pytest
 
-from pages import PAGES, ROOT, blocks, commands, python, run_command, run_python, text_of, write_files_of_a_reader
+from pages import (
+    EXAMPLES,
+    PAGES,
+    ROOT,
+    blocks,
+    commands,
+    python,
+    run_command,
+    run_python,
+    text_of,
+    write_files_of_a_reader,
+)
 
 README = ROOT / "README.md"
 
@@ -57,7 +68,9 @@ def test_what_is_not_run_is_counted():
     assert Counter(name_of(page) for page in PAGES for block in blocks(page) if block.why) == NOT_RUN
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if python(page) and page != README], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if python(page) and page not in (README, *EXAMPLES.values())], ids=name_of
+)
 def test_python_runs(page, reader):
     run_python(page, reader)
 
