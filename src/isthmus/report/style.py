@@ -103,6 +103,8 @@ def polish(
     axes.set_axisbelow(True)
     axes.set_xlabel(x, color=theme.soft, fontsize=8.5)
     axes.set_ylabel(y, color=theme.soft, fontsize=8.5)
+    if title:
+        axes.set_title(title, color=theme.ink, fontsize=9)
     return axes
 
 

@@ -108,7 +108,6 @@ def _chart(results: Results) -> bytes | None:
         axes = figure.add_subplot(1, len(FAMILIES), panel + 1, sharey=first)
         first = first or axes
         polish(axes, x="KL(q ‖ posterior), nats", y="" if panel else "below log p(x), nats", title=title, grid="both")
-        axes.set_title(title, fontsize=9, color=LIGHT.ink)
         axes.plot((0, max(KLS)), (0, max(KLS)), color=LIGHT.line, linewidth=5, label="KL(q ‖ posterior)")
         for number, k in enumerate((1, *SAMPLES)):
             points = [(kl, found.mean) for kl in KLS if (found := results.figure(f"{family}-{kl:g}", f"gap_{k}"))]
