@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +40,9 @@ class BaseIsthmus(Saved, BaseEstimator):
         pixels_: True where the data were uint8.
         scaling_: from the data as given to the model's units.
     """
+
+    missing_values: ClassVar[bool] = False
+    """Whether NaN stands for a value that is not known; else it is refused."""
 
     scaling_: Scaling
     feature_shape_: tuple[int, ...]
@@ -83,17 +86,19 @@ class BaseIsthmus(Saved, BaseEstimator):
                     f"Expected rows of shape {self.feature_shape_}, as at fit, got {shape[1:]}; use X.reshape."
                 )
             X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
-        rows = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8])
+        finite: Any = "allow-nan" if self.missing_values else True
+        rows = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8], ensure_all_finite=finite)
         # One layout in memory: products of another one round differently.
         rows = np.ascontiguousarray(rows)
         if reset:
             self.feature_shape_ = shape[1:] if len(shape) > 2 else (rows.shape[1],)
             self.pixels_ = rows.dtype == np.uint8
         elif self.pixels_ and rows.dtype != np.uint8:
-            if rows.min() < -TOLERANCE or rows.max() > 1 + TOLERANCE:
+            least, most = np.fmin.reduce(rows, axis=None), np.fmax.reduce(rows, axis=None)  # of those that are known
+            if least < -TOLERANCE or most > 1 + TOLERANCE:
                 raise ValueError(
-                    f"Expected uint8 pixels, as at fit, or floats in [0, 1], got numbers in [{rows.min():g}, "
-                    f"{rows.max():g}]; use X.astype('uint8'), or X / 255."
+                    f"Expected uint8 pixels, as at fit, or floats in [0, 1], got numbers in [{least:g}, "
+                    f"{most:g}]; use X.astype('uint8'), or X / 255."
                 )
             rows = rows.astype(np.float64) * PIXEL_LEVELS  # in float64, so that k / 255 and k are the same pixel
         elif not self.pixels_ and rows.dtype == np.uint8:

@@ -18,9 +18,9 @@ from ..data.shards import Shards
 from ..evaluation.chunks import map_rows
 from ..linear import Covariance, LinearFit, LinearGaussian, covariance_of
 from ..training import Scaling
+from .arrays import FittedArrays
 from .base import PIXEL_LEVELS, LatentEstimator, random_generator
 from .blocks import checked_weight, column_moments, in_blocks
-from .saved import value_of
 
 __all__ = ["BaseLatentGaussian", "BaseLinear"]
 
@@ -28,7 +28,7 @@ __all__ = ["BaseLatentGaussian", "BaseLinear"]
 BLOCK_NUMBERS = 2**18  # of rows whose covariance is added up: 2 MB, of which there are several copies for a moment
 
 
-class BaseLinear(LatentEstimator):
+class BaseLinear(FittedArrays, LatentEstimator):
     """A code that is linear in the row, and a Gaussian density; a leaf learns from the covariance of the data.
 
     Attributes:
@@ -210,19 +210,8 @@ class BaseLinear(LatentEstimator):
         """Names and types of the plain values that were learned."""
         return {"noise_variance_": float}
 
-    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = {name: torch.from_numpy(getattr(self, name)) for name in self._shapes()}
-        return tensors, {name: getattr(self, name) for name in self._plain()}
-
     def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
-        for name, shape in self._shapes().items():
-            tensor = tensors.pop(name)
-            if tensor.shape != shape or tensor.dtype != torch.float64:
-                raise ValueError(f"{name} of shape {tuple(tensor.shape)} and {tensor.dtype}")
-            setattr(self, name, tensor.numpy())
-        for name, hint in self._plain().items():
-            value = value_of(fitted, name, hint)
-            setattr(self, name, float(value) if hint is float else value)
+        super()._restore(tensors, fitted)
         if not np.min(self.noise_variance_) >= 0:
             raise ValueError("noise of a variance below 0")
 
