@@ -97,7 +97,7 @@ def polish(
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(theme.line)
     axes.set_facecolor(theme.surface)
-    axes.tick_params(colors=theme.soft, labelsize=8, length=0, pad=4)
+    axes.tick_params(which="both", colors=theme.soft, labelsize=8, length=0, pad=4)
     if grid:
         axes.grid(visible=True, axis=grid, color=theme.line, linewidth=0.6)
     axes.set_axisbelow(True)
