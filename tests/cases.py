@@ -31,6 +31,7 @@ from isthmus.model import Batch, Conditional, LatentVariableModel, Layer, Sample
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder, Dropout, ResNetDecoder, ResNetEncoder
 from isthmus.objectives import (
     ELBO,
+    IWAE,
     Contractive,
     ContrastiveDivergence,
     Denoising,
@@ -251,6 +252,11 @@ CASES: dict[str, Callable[[], Case]] = {
         vae(), Denoising(ELBO(n_samples=2), EveryOtherLost(), emphasis=(1.0, 0.25)), training
     ),
     "VAE, sampled KL": lambda: Case(vae(), ELBO(n_samples=2, kl="monte_carlo"), binary),
+    "VAE, sticking the landing": lambda: Case(vae(), ELBO(n_samples=2, gradient="stl"), training),
+    "VAE, score function": lambda: Case(vae(), ELBO(n_samples=3, gradient="score"), training),
+    "VAE, score function, mixture prior": lambda: Case(
+        vae(prior=MixturePrior()), ELBO(n_samples=2, gradient="score", baseline="none"), binary
+    ),
     "VAE, dropout": lambda: Case(vae_with_dropout(), ELBO(n_samples=2), binary),
     "VAE, full covariance": lambda: Case(vae(code=FullGaussianHead(H, D)), ELBO(), binary),
     "VAE, mixture prior": lambda: Case(vae(prior=MixturePrior()), ELBO(n_samples=2), binary),
@@ -264,6 +270,17 @@ CASES: dict[str, Callable[[], Case]] = {
     "convolutional VAE": lambda: Case(image_vae(ConvEncoder, ConvDecoder), ELBO(), pixels),
     "residual VAE": lambda: Case(image_vae(ResNetEncoder, ResNetDecoder), ELBO(), pixels),
     "two latent layers": lambda: Case(TwoLayers(), ELBO(n_samples=2), binary),
+    "importance-weighted": lambda: Case(vae(), IWAE(4), training),
+    "importance-weighted, full covariance": lambda: Case(vae(code=FullGaussianHead(H, D)), IWAE(4), binary),
+    "importance-weighted, reparameterised": lambda: Case(vae(), IWAE(4, gradient="reparameterised"), binary),
+    "importance-weighted, sticking the landing": lambda: Case(vae(), IWAE(4, gradient="stl"), binary),
+    "importance-weighted, score function": lambda: Case(vae(), IWAE(4, gradient="score"), binary),
+    "importance-weighted, score function without baseline": lambda: Case(
+        vae(), IWAE(4, gradient="score", baseline="none"), binary
+    ),
+    "importance-weighted, denoising": lambda: Case(vae(), Denoising(IWAE(3), EveryOtherLost()), binary),
+    "importance-weighted, two latent layers": lambda: Case(TwoLayers(), IWAE(3, "reparameterised"), binary),
+    "importance-weighted, no encoder": lambda: Case(without_encoder(), IWAE(4), binary),
     "no encoder": lambda: Case(without_encoder(), ELBO(n_samples=4), binary),
 }
 

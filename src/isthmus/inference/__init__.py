@@ -5,6 +5,7 @@ Pure functions of torch tensors; `fit_posterior` is where to start.
 
 from .density import LogDensity
 from .families import Family, LinearFamily, MeanField
+from .gradients import evidence_bound, importance_weighted_bound, leave_one_out, path_log_prob
 from .parameters import Parameters
 from .psis import effective_sample_size, pareto_smooth
 
@@ -15,5 +16,9 @@ __all__ = [
     "MeanField",
     "Parameters",
     "effective_sample_size",
+    "evidence_bound",
+    "importance_weighted_bound",
+    "leave_one_out",
     "pareto_smooth",
+    "path_log_prob",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from ..distributions import Point, kl_per_dimension
+from ..inference.gradients import Baseline, evidence_bound
 from ..model import Layer, Trace
 from ..processes import batch_mean
 from .base import Loss, Objective
@@ -17,6 +18,7 @@ from .base import Loss, Objective
 __all__ = ["ELBO", "evidence_minus_posterior_kl", "joint_plus_entropy", "reconstruction_minus_kl"]
 
 KL = Literal["auto", "analytic", "monte_carlo"]
+Gradient = Literal["reparameterised", "stl", "score"]
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,23 @@ class ELBO(Objective):
             example's `value`, which stays the bound, but of the batch.
         warm_up: steps over which the weight rises linearly from 0 to beta.
         kl: "analytic" takes the closed form, "monte_carlo" the samples, "auto" the closed form where there is one.
+        gradient: estimator of the gradient to the encoder: "reparameterised"; "stl", sticking the landing, whose
+            variance vanishes as the posterior becomes exact, and which takes the KL from samples; "score", the score
+            function, which needs no derivative of the decoder with respect to the code. See
+            `isthmus.inference.evidence_bound`.
+        baseline: of the score function: "leave_one_out", which takes n_samples of 2 or more, or "none".
 
     Raises:
-        ValueError: values out of range.
-        TypeError: when called with a deterministic code, or without the closed form that the arguments need.
+        ValueError: values out of range, or that exclude each other.
+        TypeError: when called with a deterministic code, or without the closed form that the arguments need; with
+            several latent layers and another gradient than "reparameterised".
 
     References:
         Kingma and Welling (2014). Auto-encoding variational Bayes. ICLR, eq. 3.
         Higgins et al. (2017). beta-VAE. ICLR, eq. 4.
         Sonderby et al. (2016). Ladder variational autoencoders. NeurIPS, sec. 2.3 (warm-up).
         Kingma et al. (2016). Improving variational inference with inverse autoregressive flow. NeurIPS, eq. 15.
+        Roeder, Wu, Duvenaud (2017). Sticking the landing. NeurIPS.
 
     Example:
         >>> from isthmus.heads import BernoulliHead, GaussianHead
@@ -64,6 +73,8 @@ class ELBO(Objective):
     free_bits: float = 0.0
     warm_up: int = 0
     kl: KL = "auto"
+    gradient: Gradient = "reparameterised"
+    baseline: Baseline = "leave_one_out"
 
     def __post_init__(self) -> None:
         for name in ("beta", "free_bits", "warm_up"):
@@ -71,30 +82,49 @@ class ELBO(Objective):
                 raise ValueError(f"Expected {name} >= 0, got {getattr(self, name)}.")
         if self.n_samples < 1:
             raise ValueError(f"Expected n_samples >= 1, got {self.n_samples}.")
-        if self.kl not in ("auto", "analytic", "monte_carlo"):
-            raise ValueError(f"Expected kl 'auto', 'analytic' or 'monte_carlo', got {self.kl!r}.")
+        for name, allowed in (("kl", KL), ("gradient", Gradient), ("baseline", Baseline)):
+            if getattr(self, name) not in get_args(allowed):
+                raise ValueError(f"Expected {name} as one of {get_args(allowed)}, got {getattr(self, name)!r}.")
         if self.free_bits and self.kl == "monte_carlo":
             raise ValueError("Expected kl 'auto' or 'analytic' with free_bits, whose KL of each dimension is exact.")
+        if self.gradient == "stl" and (self.free_bits or self.kl == "analytic"):
+            raise ValueError(
+                "Expected neither free_bits nor kl 'analytic' with gradient 'stl', whose KL is of samples; "
+                "use gradient 'reparameterised'."
+            )
+        if self.gradient == "score" and self.baseline == "leave_one_out" and self.n_samples < 2:
+            raise ValueError("Expected n_samples >= 2 with gradient 'score' and baseline 'leave_one_out', got 1.")
 
     def loss(self, trace: Trace, model: nn.Module) -> Loss:
         """The negative bound of each example, and what free bits give back."""
-        distortion = trace.distortion
+        check_layers(trace, self.gradient)
+        distortion = self._distortion(trace)
         rate, returned = torch.zeros_like(distortion), 0.0
         for layer in trace.layers:
             if layer.q is layer.prior:  # a model without encoder
                 continue
             if self.free_bits:
-                kl = _over_samples(kl_per_dimension(layer.q, _prior(layer)), 2)
+                kl = _over_samples(kl_per_dimension(layer.q, prior_of(layer)), 2)
                 weight = trace.batch.weight
                 mean = batch_mean(kl if weight is None else kl * weight[:, None])
                 rate, returned = rate + kl.sum(-1), returned + (self.free_bits - mean).clamp(min=0).sum()
             else:
-                rate = rate + layer_rate(layer, self.kl)
+                kl = "monte_carlo" if self.gradient == "stl" else self.kl
+                rate = rate + layer_rate(layer, kl, self.gradient, self.baseline)
         beta = self._beta(trace.batch.step, rate)
         terms = {"distortion": distortion, "rate": rate}
         if self.free_bits:
             terms["free_bits"] = torch.as_tensor(beta * returned, dtype=rate.dtype, device=rate.device)
         return Loss(distortion + beta * rate, beta * returned, terms)
+
+    def _distortion(self, trace: Trace) -> Tensor:
+        if self.gradient != "score" or not trace.layers or trace.layers[0].q is trace.layers[0].prior:
+            return trace.distortion
+        (layer,) = trace.layers
+        log_likelihood = trace.log_likelihood
+        return -evidence_bound(
+            log_likelihood, layer.q, layer.z, gradient="score", baseline=self.baseline, log_q_weight=0.0
+        )
 
     def _beta(self, step: Tensor | None, like: Tensor) -> Tensor | float:
         if step is None or not self.warm_up:
@@ -102,9 +132,20 @@ class ELBO(Objective):
         return self.beta * (step.to(like.dtype) / self.warm_up).clamp(max=1)
 
 
-def layer_rate(layer: Layer, kl: KL = "auto") -> Tensor:
-    """KL(q || prior) of one latent layer, (B,), nats."""
-    prior = _prior(layer)
+def check_layers(trace: Trace, gradient: str) -> None:
+    """Another estimator than the reparameterised one is biased where a posterior depends on samples of another."""
+    if gradient != "reparameterised" and len(trace.layers) > 1:
+        raise TypeError(
+            f"Expected a model of one latent layer for gradient {gradient!r}, got {len(trace.layers)}; "
+            "use gradient='reparameterised'."
+        )
+
+
+def layer_rate(
+    layer: Layer, kl: KL = "auto", gradient: Gradient = "reparameterised", baseline: Baseline = "leave_one_out"
+) -> Tensor:
+    """KL(q || prior) of one latent layer, (B,), nats; a closed form has its own gradient."""
+    prior = prior_of(layer)
     if kl != "monte_carlo":
         try:
             return _over_samples(kl_divergence(layer.q, prior), 1)
@@ -114,10 +155,11 @@ def layer_rate(layer: Layer, kl: KL = "auto") -> Tensor:
                     f"Expected a pair with a closed-form KL, got {type(layer.q).__name__} and {type(prior).__name__}; "
                     "use kl='monte_carlo'."
                 ) from error
-    return (layer.q.log_prob(layer.z) - prior.log_prob(layer.z)).mean(0)
+    return -evidence_bound(prior.log_prob(layer.z), layer.q, layer.z, gradient=gradient, baseline=baseline)
 
 
-def _prior(layer: Layer) -> Distribution:
+def prior_of(layer: Layer) -> Distribution:
+    """The prior of a layer that has one, and a posterior with a density."""
     if isinstance(layer.q, Point):
         layer.q.log_prob(layer.z)  # says in a TypeError that a point has no density
     if layer.prior is None:
@@ -162,7 +204,7 @@ def joint_plus_entropy(trace: Trace) -> Tensor:
     """
     bound = -trace.distortion
     for layer in trace.layers:
-        bound = bound + _prior(layer).log_prob(layer.z).mean(0) + _over_samples(layer.q.entropy(), 1)
+        bound = bound + prior_of(layer).log_prob(layer.z).mean(0) + _over_samples(layer.q.entropy(), 1)
     return bound
 
 

@@ -1,0 +1,250 @@
+r"""Estimators of a bound's gradient, in one place: black-box inference and the autoencoders' objectives call them.
+
+Each function returns a bound whose *value* is the same whatever the estimator, and whose *gradient* is the estimator.
+Samples are on the first axis: `z` is (K, ..., D) from a posterior q of batch shape (...), and `log_joint` (K, ...).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+__all__ = [
+    "Baseline",
+    "Gradient",
+    "evidence_bound",
+    "importance_weighted_bound",
+    "leave_one_out",
+    "path_log_prob",
+    "scale_path_gradient",
+]
+
+Gradient = Literal["reparameterised", "stl", "score", "dreg"]
+"""Names of the estimators."""
+
+Baseline = Literal["leave_one_out", "none"]
+"""Control variates of the score function."""
+
+
+def path_log_prob(q: Distribution, z: Tensor) -> Tensor:
+    r""":math:`\log q(z)` with its gradient to z only, and none to q's own parameters.
+
+    At the true posterior :math:`\log p(x, z) - \log q(z)` is constant in z, and a gradient that only comes by way of z
+    is exactly 0 for every sample: the estimator sticks the landing. What is left out has expectation 0.
+
+    Args:
+        q: a posterior whose parameters do not depend on z.
+        z: samples from it, (K, ..., D).
+
+    Returns:
+        Nats, (K, ...).
+
+    References:
+        Roeder, Wu, Duvenaud (2017). Sticking the landing: simple, lower-variance gradient estimators for variational
+            inference. NeurIPS, eq. 7.
+
+    Example:
+        >>> from isthmus.distributions import normal
+        >>> mean = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> q = normal(mean, torch.ones(2))
+        >>> torch.autograd.grad(path_log_prob(q, q.rsample((5,))).sum(), mean)[0].abs().sum() > 0  # by way of z
+        tensor(True)
+        >>> path_log_prob(q, torch.zeros(5, 2)).requires_grad
+        False
+    """
+    if not (z.requires_grad and torch.is_grad_enabled()):
+        return q.log_prob(z).detach()
+    log_q = q.log_prob(z)
+    # Only what lies between z and log q is walked. Of that nothing is needed again, but the compiler can't know.
+    (slope,) = torch.autograd.grad(log_q.sum(), z, retain_graph=True)
+    return log_q.detach() + _path(slope, z, len(q.event_shape))
+
+
+def scale_path_gradient(bound: Tensor, z: Tensor, factor: Tensor | float) -> Tensor:
+    """The same bound, whose gradient by way of z is multiplied by a factor of each sample; others are left alone.
+
+    Examples are taken not to touch each other, as they do in batch normalisation.
+
+    Args:
+        bound: of each example, (...), a function of z.
+        z: samples, (K, ..., D).
+        factor: 0 removes the path, 1 leaves it; (K, ...).
+
+    Returns:
+        Nats, (...).
+    """
+    if not (z.requires_grad and bound.requires_grad and torch.is_grad_enabled()):
+        return bound
+    (slope,) = torch.autograd.grad(bound.sum(), z, retain_graph=True, allow_unused=True)
+    if slope is None:  # a decoder that does not read its code
+        return bound
+    factor = factor.detach().unsqueeze(-1) if isinstance(factor, Tensor) else factor
+    return bound + _path((factor - 1.0) * slope, z, 1).sum(0)
+
+
+def _path(slope: Tensor, z: Tensor, n_event: int) -> Tensor:
+    """Zero, with this gradient to z."""
+    return (slope.detach() * (z - z.detach())).sum(tuple(range(-n_event, 0)))
+
+
+def leave_one_out(values: Tensor) -> Tensor:
+    """For each sample the mean of the others, which does not depend on it: the score function's control variate.
+
+    Args:
+        values: (K, ...), K >= 2.
+
+    Returns:
+        (K, ...).
+
+    Raises:
+        ValueError: one sample, which has no others.
+
+    References:
+        Kool, van Hoof, Welling (2019). Buy 4 REINFORCE samples, get a baseline for free! ICLR workshop.
+
+    Example:
+        >>> leave_one_out(torch.tensor([1.0, 2.0, 6.0]))
+        tensor([4.0000, 3.5000, 1.5000])
+    """
+    if len(values) < 2:
+        raise ValueError("Expected two samples or more for a leave-one-out baseline, got 1; use n_samples=2 or more.")
+    return (values.sum(0) - values) / (len(values) - 1)
+
+
+def evidence_bound(
+    log_joint: Tensor,
+    q: Distribution,
+    z: Tensor,
+    *,
+    gradient: Gradient = "stl",
+    baseline: Baseline = "leave_one_out",
+    log_q_weight: float | Tensor = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    r"""The evidence lower bound :math:`E_q[\log p(x, z) - \log q(z)]` by samples, with a gradient of one's choice.
+
+    All estimators are unbiased. "reparameterised" differentiates through the samples; "stl" leaves out the score of q,
+    whose mean is 0: use it, unless q is far from the posterior; "score" needs no derivative of log p to z,
+
+    .. math:: \frac{1}{K} \sum_k (f_k - b_k) \nabla \log q(z_k), \qquad f_k = \log p(x, z_k) - \log q(z_k),
+
+    where the baseline :math:`b_k` is the mean of the other samples' f. Use it where z is discrete or p is not smooth.
+
+    Args:
+        log_joint: log p(x, z) of each sample, (K, ...), nats.
+        q: the posterior, of batch shape (...).
+        z: samples from it, (K, ..., D); for all but "score" with gradient to q's parameters.
+        gradient: "reparameterised", "stl" or "score".
+        baseline: of the score function, "leave_one_out" or "none".
+        log_q_weight: of log q; 0 where the caller has the entropy, or the KL, in closed form.
+        weight: of each sample, (K, ...), adding up to 1, where samples are stratified; None where they count alike.
+
+    Returns:
+        The bound, (...), nats.
+
+    Raises:
+        ValueError: another estimator; one sample where a baseline needs two.
+
+    References:
+        Kingma, Welling (2014). Auto-encoding variational Bayes. ICLR (reparameterised).
+        Roeder, Wu, Duvenaud (2017). Sticking the landing. NeurIPS (stl).
+        Williams (1992). Simple statistical gradient-following algorithms. Machine Learning 8 (score).
+
+    Example:
+        >>> from isthmus.distributions import normal
+        >>> posterior = normal(torch.zeros(2), torch.ones(2))
+        >>> q = normal(torch.zeros(2, requires_grad=True), torch.ones(2))
+        >>> z = q.rsample((4,))
+        >>> torch.autograd.grad(evidence_bound(posterior.log_prob(z), q, z), q.mean)[0]  # no noise: q is the posterior
+        tensor([0., 0.])
+    """
+    if gradient in ("reparameterised", "stl"):
+        log_q = q.log_prob(z) if gradient == "reparameterised" else path_log_prob(q, z)
+        values = log_joint - log_q_weight * log_q
+        return values.mean(0) if weight is None else (weight * values).sum(0)
+    if gradient != "score" or weight is not None:
+        raise ValueError(
+            f"Expected gradient 'reparameterised', 'stl' or, without weights, 'score' of the evidence bound, got "
+            f"{gradient!r}; use 'stl', or importance_weighted_bound for 'dreg'."
+        )
+    log_q = q.log_prob(z.detach())
+    values = (log_joint - log_q_weight * log_q).detach()
+    advantage = values if baseline == "none" else values - leave_one_out(values)
+    bound = scale_path_gradient(log_joint.mean(0), z, 0.0)
+    return bound + _score(advantage / len(z), log_q) - (log_q_weight * log_q.detach()).mean(0)
+
+
+def importance_weighted_bound(
+    log_joint: Tensor,
+    q: Distribution,
+    z: Tensor,
+    *,
+    gradient: Gradient = "dreg",
+    baseline: Baseline = "leave_one_out",
+) -> Tensor:
+    r"""The importance-weighted bound :math:`\log \frac{1}{K} \sum_k w_k`, :math:`w_k = p(x, z_k) / q(z_k)`.
+
+    It rises with K towards log p(x). What differs is the gradient to q's parameters; to all others it is
+    :math:`\sum_k \tilde w_k \nabla \log w_k` with normalised weights :math:`\tilde w`. "reparameterised" is that sum
+    through the samples, whose signal-to-noise ratio falls as :math:`1 / \sqrt K`; "dreg" reparameterises twice,
+
+    .. math:: \sum_k \tilde w_k^2 \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi},
+
+    and rises as :math:`\sqrt K`; "stl" leaves the score of q out, which is biased for K > 1; "score" is the score
+    function with each sample's own share as its signal. Use "dreg".
+
+    Args:
+        log_joint: log p(x, z) of each sample, (K, ...), nats.
+        q: the posterior, of batch shape (...).
+        z: samples from it, (K, ..., D); for all but "score" with gradient to q's parameters.
+        gradient: "dreg", "reparameterised", "stl" or "score".
+        baseline: of the score function: "leave_one_out" puts the geometric mean of the others in a weight's place.
+
+    Returns:
+        The bound, (...), nats.
+
+    Raises:
+        ValueError: another estimator; one sample where a baseline needs two.
+
+    References:
+        Burda, Grosse, Salakhutdinov (2016). Importance weighted autoencoders. ICLR, eqs. 8 and 14.
+        Tucker, Lawson, Gu, Maddison (2019). Doubly reparameterized gradient estimators for Monte Carlo objectives.
+            ICLR, eq. 8.
+        Mnih, Rezende (2016). Variational inference for Monte Carlo objectives. ICML, eq. 10 (score).
+        Rainforth et al. (2018). Tighter variational bounds are not necessarily better. ICML.
+
+    Example:
+        >>> from isthmus.distributions import normal
+        >>> q = normal(torch.zeros(2, requires_grad=True), torch.ones(2))
+        >>> z = q.rsample((4,))
+        >>> importance_weighted_bound(q.log_prob(z) - 3.0, q, z).detach().round(decimals=3)
+        tensor(-3.)
+    """
+    log_n = math.log(len(z))
+    if gradient == "reparameterised":
+        return (log_joint - q.log_prob(z)).logsumexp(0) - log_n
+    if gradient in ("stl", "dreg"):
+        log_weights = log_joint - path_log_prob(q, z)
+        bound = log_weights.logsumexp(0) - log_n
+        return bound if gradient == "stl" else scale_path_gradient(bound, z, log_weights.detach().softmax(0))
+    if gradient != "score":
+        raise ValueError(
+            f"Expected gradient 'dreg', 'reparameterised', 'stl' or 'score', got {gradient!r}; use 'dreg'."
+        )
+    log_q = q.log_prob(z.detach())
+    bound = scale_path_gradient((log_joint - log_q).logsumexp(0) - log_n, z, 0.0)
+    log_weights = (log_joint - log_q).detach()
+    if baseline == "none":
+        return bound + _score(bound.detach().expand_as(log_q), log_q)
+    own = torch.eye(len(z), dtype=torch.bool, device=z.device).view(len(z), len(z), *(1,) * (log_q.dim() - 1))
+    without = torch.where(own, leave_one_out(log_weights), log_weights).logsumexp(1) - log_n
+    return bound + _score(bound.detach() - without, log_q)
+
+
+def _score(signal: Tensor, log_q: Tensor) -> Tensor:
+    """Zero, whose gradient is that of log q weighted by a signal, summed over samples."""
+    return (signal * (log_q - log_q.detach())).sum(0)

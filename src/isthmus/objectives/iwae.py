@@ -1,0 +1,87 @@
+"""The importance-weighted bound: a lower bound on the likelihood that tightens with the number of samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import get_args
+
+from torch import nn
+
+from ..inference.gradients import Baseline, Gradient, importance_weighted_bound
+from ..model import Trace
+from .base import Loss, Objective
+from .elbo import check_layers, prior_of
+
+__all__ = ["IWAE"]
+
+
+@dataclass(frozen=True)
+class IWAE(Objective):
+    r"""Negative importance-weighted bound, :math:`-\log \frac{1}{K} \sum_k p(x, z_k) / q(z_k|x)`, in nats.
+
+    With K = 1 it is the ELBO by one sample; in expectation it rises with K towards log p(x), whatever the posterior.
+    Use it for a better likelihood; the posterior that it trains proposes samples that are to be weighted, and is wider
+    than the ELBO's. The plain gradient to the encoder drowns in noise as K grows; "dreg" does not.
+
+    Args:
+        n_samples: K, samples of z per example.
+        gradient: estimator of the gradient to the encoder: "dreg", doubly reparameterised; "reparameterised", as
+            published first; "stl", biased for K > 1; "score". See `isthmus.inference.importance_weighted_bound`.
+        baseline: of the score function: "leave_one_out", which takes n_samples of 2 or more, or "none".
+
+    Raises:
+        ValueError: values out of range.
+        TypeError: when called with a deterministic code, a model without latent layer, or several layers and another
+            gradient than "reparameterised".
+
+    References:
+        Burda, Grosse, Salakhutdinov (2016). Importance weighted autoencoders. ICLR, eq. 8.
+        Tucker, Lawson, Gu, Maddison (2019). Doubly reparameterized gradient estimators for Monte Carlo objectives.
+            ICLR.
+
+    Example:
+        >>> import torch
+        >>> from isthmus.heads import BernoulliHead, GaussianHead
+        >>> from isthmus.model import Batch, Conditional, LatentVariableModel
+        >>> from isthmus.priors import StandardNormal
+        >>> encoder = Conditional(torch.nn.Identity(), GaussianHead(6, 2))
+        >>> decoder = Conditional(torch.nn.Identity(), BernoulliHead(2, 6))
+        >>> model = LatentVariableModel(encoder, decoder, StandardNormal(2))
+        >>> x = torch.ones(4, 6)
+        >>> loss = IWAE(n_samples=8)(model, Batch(x, x))
+        >>> loss.value.shape, bool((loss.value <= loss.terms["distortion"] + loss.terms["rate"]).all())
+        (torch.Size([4]), True)
+    """
+
+    n_samples: int = 5
+    gradient: Gradient = "dreg"
+    baseline: Baseline = "leave_one_out"
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 1:
+            raise ValueError(f"Expected n_samples >= 1, got {self.n_samples}.")
+        for name, allowed in (("gradient", Gradient), ("baseline", Baseline)):
+            if getattr(self, name) not in get_args(allowed):
+                raise ValueError(f"Expected {name} as one of {get_args(allowed)}, got {getattr(self, name)!r}.")
+        if self.gradient == "score" and self.baseline == "leave_one_out" and self.n_samples < 2:
+            raise ValueError("Expected n_samples >= 2 with gradient 'score' and baseline 'leave_one_out', got 1.")
+
+    def loss(self, trace: Trace, model: nn.Module) -> Loss:
+        """The negative bound of each example; as terms, the parts of the ELBO by the same samples."""
+        check_layers(trace, self.gradient)
+        if not trace.layers:
+            raise TypeError("Expected a model with a latent layer, got none; use NegativeLogLikelihood.")
+        # A model without encoder draws codes from its prior: their weights are likelihoods.
+        posteriors = [layer for layer in trace.layers if layer.q is not layer.prior]
+        log_priors = [prior_of(layer).log_prob(layer.z) for layer in posteriors]
+        log_likelihood = trace.log_likelihood
+        log_joint = sum(log_priors, start=log_likelihood)
+        log_weights = log_joint - sum(layer.q.log_prob(layer.z) for layer in posteriors)
+        if self.gradient == "reparameterised" or not posteriors:
+            bound = log_weights.logsumexp(0) - math.log(len(log_weights))
+        else:
+            ((q, z, _),) = posteriors
+            bound = importance_weighted_bound(log_joint, q, z, gradient=self.gradient, baseline=self.baseline)
+        distortion = -log_likelihood.mean(0)
+        return Loss(-bound, terms={"distortion": distortion, "rate": -log_weights.mean(0) - distortion})
