@@ -33,8 +33,14 @@ def models() -> dict[str, type[LatentEstimator]]:
     return {_command_name(name): kind for name, kind in kinds if kind.__module__.startswith("isthmus.estimators.")}
 
 
+WRITTEN = {"KMeans": "kmeans"}
+"""Names that everybody writes in one word."""
+
+
 def _command_name(name: str) -> str:
     """A class's name as it is typed: VAE is vae, KSparseAutoencoder k-sparse-autoencoder."""
+    if name in WRITTEN:
+        return WRITTEN[name]
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 

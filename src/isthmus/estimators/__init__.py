@@ -2,12 +2,14 @@
 
 from .autoencoder import Autoencoder
 from .base import LatentEstimator
+from .bernoulli_mixture import BernoulliMixture
 from .classifier import PretrainedClassifier
 from .conditional_vae import ConditionalVAE
 from .contractive import ContractiveAutoencoder
 from .denoising import DenoisingAutoencoder
 from .factor_analysis import FactorAnalysis
 from .k_sparse import KSparseAutoencoder
+from .kmeans import KMeans
 from .network import BaseAutoencoder
 from .pca import PCA
 from .probabilistic_pca import ProbabilisticPCA
@@ -24,10 +26,12 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "BaseAutoencoder",
+    "BernoulliMixture",
     "ConditionalVAE",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "FactorAnalysis",
+    "KMeans",
     "KSparseAutoencoder",
     "LatentEstimator",
     "PretrainedClassifier",

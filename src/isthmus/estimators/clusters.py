@@ -116,7 +116,11 @@ class BaseClusters(FittedArrays, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def _as_data(self, rows: np.ndarray) -> Tensor:
         """Validated rows in units of the data, on the device: pixels in [0, 1] as float32, floats as they are."""
         x = torch.from_numpy(rows).to(self._device())
-        return x.float() / PIXEL_LEVELS if self.pixels_ else x
+        return self._prepared(x.float() / PIXEL_LEVELS if self.pixels_ else x)
+
+    def _prepared(self, x: Tensor) -> Tensor:
+        """Rows in units of the data as the model counts them."""
+        return x
 
     def _warn_of(self, n_steps: int, gain: float) -> None:
         warnings.warn(
@@ -134,7 +138,8 @@ class BaseClusters(FittedArrays, ClassNamePrefixFeaturesOutMixin, TransformerMix
         device = self._device()
 
         def found(rows: np.ndarray) -> np.ndarray:
-            return map_rows(function, torch.from_numpy(self.data_units(rows)), device=device)[0].numpy()
+            x = self._prepared(torch.from_numpy(self.data_units(rows)))
+            return map_rows(function, x, device=device)[0].numpy()
 
         return in_blocks(X, self._rows, found)
 

@@ -1,4 +1,4 @@
-"""k-means: distances, starts that are far apart, Lloyd's steps, and steps on a few rows at a time."""
+"""k-means: distances, starts that are far apart, and Lloyd's steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from torch import Tensor
 
 from .em import em
 
-__all__ = ["Clusters", "closest", "k_means", "k_means_plus_plus", "lloyd", "mini_batch_step", "squared_distances"]
+__all__ = [
+    "Clusters",
+    "closest",
+    "cluster_sums",
+    "k_means",
+    "k_means_plus_plus",
+    "lloyd",
+    "squared_distances",
+]
 
 BLOCK_NUMBERS = 2**18
 """Of a block of distances: it stays in a processor's cache."""
@@ -164,7 +172,7 @@ def lloyd(
 
     def assign(centers: Tensor) -> tuple[_Assigned, Tensor]:
         labels, distances = closest(centred, centers)
-        sums, counts = _sums(centred, labels, share, len(centers))
+        sums, counts = cluster_sums(centred, labels, share, len(centers))
         n_empty = int((counts == 0).sum())
         farthest = torch.where(counted, distances, -1.0).topk(n_empty).indices if n_empty else labels[:0]
         inertia = share @ distances.double()
@@ -195,7 +203,7 @@ def _weighted_mean(rows: Tensor, share: Tensor) -> Tensor:
     return origin + added / share.sum()
 
 
-def _sums(rows: Tensor, labels: Tensor, share: Tensor, n_clusters: int) -> tuple[Tensor, Tensor]:
+def cluster_sums(rows: Tensor, labels: Tensor, share: Tensor, n_clusters: int) -> tuple[Tensor, Tensor]:
     """Weighted sums (K, F) and weights (K,) of the rows of each cluster, in float64; by products, whose order is
     fixed on a GPU too."""
     sums = torch.zeros(n_clusters, rows.shape[1], dtype=torch.float64, device=rows.device)
@@ -222,32 +230,3 @@ def k_means(
     starts = (k_means_plus_plus(rows, n_clusters, generator, weight) for _ in range(n_init))
     found = (lloyd(rows, start, weight=weight, tolerance=tolerance, max_iter=max_iter) for start in starts)
     return min(found, key=lambda clusters: clusters.inertia)
-
-
-def mini_batch_step(
-    rows: Tensor, centers: Tensor, counts: Tensor, weight: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """One step on a few rows: each centre becomes the mean of all the rows that were ever given to it.
-
-    Args:
-        rows: a few, (b, F).
-        centers: (K, F).
-        counts: weight of the rows that each centre is the mean of so far, (K,), float64.
-        weight: how many rows each row counts as, (b,).
-
-    Returns:
-        Centres and counts after the step.
-
-    References:
-        Sculley (2010). Web-scale k-means clustering. WWW.
-
-    Example:
-        >>> mini_batch_step(torch.tensor([[4.0]]), torch.tensor([[1.0], [9.0]]), torch.tensor([2.0, 1.0]).double())
-        (tensor([[2.],
-                [9.]]), tensor([3., 1.], dtype=torch.float64))
-    """
-    share = torch.ones(len(rows), dtype=torch.float64, device=rows.device) if weight is None else weight.double()
-    sums, added = _sums(rows, closest(rows, centers)[0], share, len(centers))
-    after = counts + added
-    moved = (centers.double() * counts[:, None] + sums) / after.clamp_min(1e-300)[:, None]
-    return torch.where(added[:, None] > 0, moved.to(centers.dtype), centers), after
