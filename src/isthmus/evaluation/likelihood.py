@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent
 
 from ..distributions import Point
+from ..inference.importance import WeightSums
 from ..model import Batch, LatentVariableModel, Layer, Trace
 from ..objectives.elbo import layer_rate
 from ..training.memory import keep_freed_memory
@@ -261,23 +262,14 @@ def importance_log_likelihood(
     def accumulate(state: tuple[Tensor, ...] | None, trace: Trace) -> tuple[Tensor, ...]:
         if any(layer.prior is None or isinstance(layer.q, Point) for layer in trace.layers):
             raise NoDensityError(_NO_DENSITY)
-        log_w = trace.log_weights.double()
-        top = log_w.max(0).values
+        sums = WeightSums.of(trace.log_weights)
         if state is not None:
-            top = torch.maximum(top, state[0])
-        shift = torch.where(top.isneginf(), 0.0, top)  # all weights so far are zero: avoid inf - inf
-        weights = (log_w - shift).exp()
-        sums = (weights.sum(0), weights.square().sum(0))
-        if state is not None:
-            # Sums so far are relative to the former maximum.
-            scale = (state[0] - shift).exp()
-            sums = (sums[0] + state[1] * scale, sums[1] + state[2] * scale.square())
-        return top, *sums
+            top, total, squares = state
+            sums = WeightSums(top, total, squares, 0) | sums
+        return sums.top, sums.total, sums.squares
 
     top, total, squares = _stream(
         model, x, condition, n_samples, seed, max_elements, accumulate, bf16=precision == "bf16"
     )
-    effective = total.square() / squares
-    # Relative variance of the mean weight, (k sum w^2 / (sum w)^2 - 1) / (k - 1); rounding may make it negative.
-    variance = (n_samples / effective - 1).clamp(min=0) / (n_samples - 1) if n_samples > 1 else effective * math.nan
-    return ImportanceEstimate(top + (total / n_samples).log(), variance.sqrt(), effective)
+    sums = WeightSums(top, total, squares, n_samples)
+    return ImportanceEstimate(sums.log_mean, sums.standard_error, sums.effective_sample_size)
