@@ -1,0 +1,96 @@
+"""What an M-step of a mixture of Gaussians needs: counts, means and scatters, which can be added and blended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .gaussian import Gaussians
+
+__all__ = ["Moments", "maximised"]
+
+
+class Moments(NamedTuple):
+    """Expected counts, means and scatters of the components, about the means: no offset of the data cancels in them.
+
+    Attributes:
+        counts: how many rows each component has, (K,).
+        means: of its rows, (K, F).
+        scatters: sums of products of what its rows differ by from the mean: (K, F, F); of all components together
+            (F, F) for "tied"; of squares alone (K, F) for "diag" and "spherical".
+        kind: of the covariances, as in `Gaussians`.
+    """
+
+    counts: Tensor
+    means: Tensor
+    scatters: Tensor
+    kind: str
+
+    @classmethod
+    def of_sums(cls, counts: Tensor, origins: Tensor, first: Tensor, second: Tensor, kind: str) -> Moments:
+        """From sums of differences and of their products that were taken about other points, (K, F)."""
+        shift = first / counts.clamp_min(torch.finfo(counts.dtype).tiny)[..., None]
+        return cls(counts, origins + shift, second - _spread(counts, shift, kind), kind)
+
+    def blended(self, other: Moments, step: float) -> Moments:
+        """(1 - step) times these and step times others."""
+        return Moments.total([self.times(1 - step), other.times(step)])
+
+    def times(self, factor: float) -> Moments:
+        """The same of so many times as many rows."""
+        return self._replace(counts=self.counts * factor, scatters=self.scatters * factor)
+
+    @classmethod
+    def total(cls, parts: Iterable[Moments]) -> Moments:
+        """Those of the rows of all parts."""
+        whole, *others = parts
+        for part in others:
+            counts = whole.counts + part.counts
+            share = part.counts / counts.clamp_min(torch.finfo(counts.dtype).tiny)
+            apart = part.means - whole.means
+            scatters = whole.scatters + part.scatters + _spread(whole.counts * share, apart, whole.kind)
+            whole = cls(counts, whole.means + share[:, None] * apart, scatters, whole.kind)
+        return whole
+
+
+def maximised(moments: Moments, floor: float | Tensor = 0.0) -> Gaussians:
+    """The M-step: the most likely mixture of these moments.
+
+    Args:
+        moments: from an E-step.
+        floor: added to the variances, in squared units of the data: a number, or one a feature (F,).
+
+    Example:
+        >>> counts, scatters = torch.tensor([3.0, 1.0]), torch.tensor([[6.0], [1.0]])
+        >>> mixture = maximised(Moments(counts, torch.zeros(2, 1), scatters, "diag"))
+        >>> mixture.weights, mixture.covariances[:, 0]
+        (tensor([0.7500, 0.2500]), tensor([2., 1.]))
+    """
+    counts, means, scatters, kind = moments
+    total = counts.sum()
+    floor = torch.as_tensor(floor, dtype=means.dtype, device=means.device).expand(means.shape[1])
+    if kind == "tied":
+        covariances = scatters / total
+        pooled = covariances
+    else:
+        # A component that has lost its rows has no say, and takes the scatter of all so that it stays a Gaussian.
+        lost = counts <= 10 * torch.finfo(counts.dtype).eps * total
+        pooled = scatters.sum(dim=0) / total
+        shape = (-1,) + (1,) * pooled.ndim
+        covariances = torch.where(lost.view(shape), pooled, scatters / torch.where(lost, 1.0, counts).view(shape))
+    if kind in ("full", "tied"):
+        covariances = (covariances + covariances.mT) / 2 + torch.diag(floor)
+    else:
+        covariances = covariances + floor
+    return Gaussians(counts / total, means, covariances.mean(dim=1) if kind == "spherical" else covariances, kind)
+
+
+def _spread(counts: Tensor, apart: Tensor, kind: str) -> Tensor:
+    """Scatter of counts (K,) at differences (K, F)."""
+    weighted = counts[..., None] * apart
+    if kind in ("diag", "spherical"):
+        return weighted * apart
+    return weighted.mT @ apart if kind == "tied" else weighted[..., None] * apart[..., None, :]
