@@ -123,7 +123,7 @@ def draw_example(page: Path) -> Path:
     write_text(page, with_printed(page.read_text(encoding="utf-8"), printed))
     path = page.parent / "figures" / f"{page.stem}.png"
     path.parent.mkdir(exist_ok=True)
-    write_bytes(path, compact(png(names["figure"])))
+    write_bytes(path, compact(png(names["figure"]), 96))
     return path
 
 

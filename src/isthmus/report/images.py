@@ -127,13 +127,13 @@ def encode(pixels: np.ndarray, *, photographs: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def compact(chart: bytes) -> bytes:
-    """A chart's PNG with 256 colours of its own choice: a fourth of the bytes, and no difference to be seen."""
+def compact(chart: bytes, n_colours: int = 256) -> bytes:
+    """A chart's PNG with a few colours of its own choice: a fourth of the bytes, and no difference to be seen."""
     from PIL import Image
 
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(chart)) as image:
-        few = image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few = image.convert("RGB").quantize(n_colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     few.save(buffer, format="png")
     return buffer.getvalue()
 
