@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -41,6 +42,10 @@ class Gaussians(NamedTuple):
     means: Tensor
     covariances: Tensor
     kind: str
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Gaussians:
+        """A function of weights, means and covariances, each by itself: another dtype, or one place of an axis."""
+        return Gaussians(function(self.weights), function(self.means), function(self.covariances), self.kind)
 
     @property
     def n_components(self) -> int:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .covariance_rule import CovarianceRule, regularised
 from .gaussian import Gaussians
 
 __all__ = ["Moments", "maximised"]
@@ -56,12 +57,13 @@ class Moments(NamedTuple):
         return whole
 
 
-def maximised(moments: Moments, floor: float | Tensor = 0.0) -> Gaussians:
+def maximised(moments: Moments, rule: CovarianceRule | float | Tensor = 0.0) -> Gaussians:
     """The M-step: the most likely mixture of these moments.
 
     Args:
-        moments: from an E-step.
-        floor: added to the variances, in squared units of the data: a number, or one a feature (F,).
+        moments: from an E-step; several may share a leading axis.
+        rule: what keeps covariances from collapsing; a number, or one a feature (F,), is added to the variances, in
+            squared units of the data.
 
     Example:
         >>> counts, scatters = torch.tensor([3.0, 1.0]), torch.tensor([[6.0], [1.0]])
@@ -70,22 +72,15 @@ def maximised(moments: Moments, floor: float | Tensor = 0.0) -> Gaussians:
         (tensor([0.7500, 0.2500]), tensor([2., 1.]))
     """
     counts, means, scatters, kind = moments
-    total = counts.sum()
-    floor = torch.as_tensor(floor, dtype=means.dtype, device=means.device).expand(means.shape[1])
-    if kind == "tied":
-        covariances = scatters / total
-        pooled = covariances
-    else:
+    rule = rule if isinstance(rule, CovarianceRule) else CovarianceRule(added=rule)
+    total, divisors = counts.sum(dim=-1, keepdim=True), counts
+    if kind != "tied":
         # A component that has lost its rows has no say, and takes the scatter of all so that it stays a Gaussian.
         lost = counts <= 10 * torch.finfo(counts.dtype).eps * total
-        pooled = scatters.sum(dim=0) / total
-        shape = (-1,) + (1,) * pooled.ndim
-        covariances = torch.where(lost.view(shape), pooled, scatters / torch.where(lost, 1.0, counts).view(shape))
-    if kind in ("full", "tied"):
-        covariances = (covariances + covariances.mT) / 2 + torch.diag(floor)
-    else:
-        covariances = covariances + floor
-    return Gaussians(counts / total, means, covariances.mean(dim=1) if kind == "spherical" else covariances, kind)
+        shape = (*counts.shape, *(1,) * (scatters.ndim - counts.ndim))
+        pooled = scatters.sum(dim=counts.ndim - 1, keepdim=True) / total.view(*total.shape, *shape[counts.ndim :])
+        scatters, divisors = torch.where(lost.view(shape), pooled, scatters), torch.where(lost, 1.0, counts)
+    return Gaussians(counts / total, means, regularised(divisors, scatters, kind, rule), kind)
 
 
 def _spread(counts: Tensor, apart: Tensor, kind: str) -> Tensor:
