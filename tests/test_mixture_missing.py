@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Reference
 
+from isthmus.mixtures.covariance_rule import CovarianceRule
 from isthmus.mixtures.gaussian import Gaussians
 from isthmus.mixtures.missing import (
     draw_missing,
@@ -251,7 +252,7 @@ def test_offsets_of_the_data_cost_no_digits():
 def test_identical_rows_and_more_components_than_rows(kind):
     rows = torch.ones(2, 4, dtype=torch.float64)
     rows[0, 1] = math.nan
-    found = fit_missing(rows, mixture(kind, 5), floor=1e-6, tolerance=0, max_iter=2000)
+    found = fit_missing(rows, mixture(kind, 5), rule=CovarianceRule(added=1e-6), tolerance=0, max_iter=2000)
     assert all(bool(part.isfinite().all()) for part in found.parameters[:3])
     np.testing.assert_allclose(impute(rows, found.parameters), np.ones((2, 4)), atol=1e-5)
 

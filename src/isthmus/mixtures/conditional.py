@@ -105,9 +105,7 @@ def conditional(gaussians: Gaussians, given: Sequence[int], values: Tensor) -> C
     if values.ndim != 2 or values.shape[1] != len(known):
         raise ValueError(f"Expected values of shape (n, {len(known)}), got {tuple(values.shape)}.")
     if not bool(values.isfinite().all()):
-        raise ValueError(
-            "Expected finite values to be given, got NaN or infinity; use impute where values are missing."
-        )
+        raise ValueError("Expected finite values to be given, got NaN or infinity; use impute where some are missing.")
     whole = gaussians.means.new_full((len(values), n_features), math.nan)
     whole[:, known] = values.to(whole)
     joint = missing_component_log_densities(whole, gaussians) + gaussians.weights.log()

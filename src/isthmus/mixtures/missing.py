@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from .covariance_rule import CovarianceRule, log_prior
 from .em import EMResult, em
 from .gaussian import Gaussians, log_determinants, precisions_cholesky
+from .gaussian_sums import expectations
 from .moments import Moments, maximised
 from .patterns import Block, blocks_by_pattern
+from .prepared import Prepared
 
 __all__ = [
     "draw_missing",
@@ -20,6 +22,7 @@ __all__ = [
     "impute",
     "missing_component_log_densities",
     "missing_moments",
+    "moments_of",
 ]
 
 
@@ -69,7 +72,7 @@ def fit_missing(
     start: Gaussians,
     *,
     weight: Tensor | None = None,
-    floor: float | Tensor = 0.0,
+    rule: CovarianceRule | None = None,
     tolerance: float = 1e-3,
     max_iter: int = 100,
 ) -> EMResult:
@@ -80,19 +83,20 @@ def fit_missing(
     .. math:: E[x_m \mid x_o, k] = \mu_{k,m} + \Sigma_{k,mo} \Sigma_{k,oo}^{-1} (x_o - \mu_{k,o}), \qquad
         \mathrm{Cov}[x_m \mid x_o, k] = \Sigma_{k,mm} - \Sigma_{k,mo} \Sigma_{k,oo}^{-1} \Sigma_{k,om} .
 
-    With a floor of 0 the log-likelihood of what is seen never falls; with nothing missing it is plain EM. To fill
-    the gaps with means first, and then fit, makes variances too small: use this instead.
+    The log-likelihood of what is seen never falls (but for what a rule adds to variances); with nothing missing it is
+    plain EM. To fill the gaps with means first, and then fit, makes variances too small: use this instead.
 
     Args:
         rows: (n, F), NaN where a value is missing. Rows without any value change nothing but the number of steps.
         start: where EM begins; its kind of covariances is kept. Computed in its dtype, best float64.
         weight: how much each row counts, (n,).
-        floor: added to the variances at each M-step, in squared units of the data: a number, or one a feature (F,).
+        rule: what keeps covariances from collapsing; nothing by default.
         tolerance: gain of the mean log-likelihood a row, in nats, at which EM has converged.
         max_iter: most steps.
 
     Returns:
-        The mixture and how it was found; bounds are log-likelihoods of what is seen, a mean per row.
+        The mixture and how it was found; bounds are log-likelihoods of what is seen, a mean per row, with the prior's
+        share where there is one.
 
     Raises:
         ValueError: infinite values, a column without any value, or no row that counts.
@@ -102,13 +106,25 @@ def fit_missing(
         Little, Rubin (2019). Statistical analysis with missing data, 3rd ed., ch. 11.
     """
     weight = rows.new_ones(len(rows)) if weight is None else weight
+    rule = CovarianceRule() if rule is None else rule
     _check(rows, weight)
-    blocks = _blocks(rows, start)
+    blocks, total = _blocks(rows, start), float(weight.sum())
 
     def e_step(gaussians: Gaussians) -> tuple[Moments, Tensor]:
-        return missing_moments(rows, gaussians, weight, blocks)
+        moments, likelihood = missing_moments(rows, gaussians, weight, blocks)
+        return moments, likelihood + log_prior(gaussians, rule) / total
 
-    return em(e_step, lambda moments: maximised(moments, floor), start, tolerance=tolerance, max_iter=max_iter)
+    def m_step(moments: Moments) -> Gaussians:
+        return maximised(moments, rule)
+
+    return em(e_step, m_step, start, tolerance=tolerance, max_iter=max_iter)
+
+
+def moments_of(rows: Tensor, gaussians: Gaussians, weight: Tensor) -> tuple[Moments, Tensor]:
+    """The E-step, the quick way where nothing is missing; arguments and results as those of `missing_moments`."""
+    if rows.isnan().any():
+        return missing_moments(rows, gaussians, weight)
+    return expectations(Prepared(rows, weight), gaussians)
 
 
 def missing_moments(

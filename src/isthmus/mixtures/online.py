@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
+from .covariance_rule import CovarianceRule, log_prior
 from .em import EMResult, em
 from .gaussian import Gaussians
-from .missing import missing_moments
+from .missing import moments_of
 from .moments import Moments, maximised
 
 __all__ = ["OnlineMixture", "fit_in_batches", "fit_in_passes", "online_start", "online_step"]
@@ -40,7 +40,7 @@ def online_start(rows: Tensor, gaussians: Gaussians, weight: Tensor | None = Non
         ValueError: rows of another width, or without weight.
     """
     weight = rows.new_ones(len(rows)) if weight is None else weight
-    moments, _ = missing_moments(rows, gaussians, weight)
+    moments, _ = moments_of(rows, gaussians, weight)
     total = float(weight.sum())
     return OnlineMixture(gaussians, moments.times(1 / total), total)
 
@@ -51,7 +51,7 @@ def online_step(
     weight: Tensor | None = None,
     *,
     decay: float = 0.6,
-    floor: float | Tensor = 0.0,
+    rule: CovarianceRule | None = None,
 ) -> tuple[OnlineMixture, float]:
     r"""One step of stepwise EM: the moments of a mini-batch are blended into the average of those before.
 
@@ -66,7 +66,7 @@ def online_step(
         rows: the mini-batch, (m, F); NaN where a value is missing.
         weight: how much each row counts, (m,).
         decay: alpha, above 1/2 and up to 1.
-        floor: added to the variances; see `maximised`.
+        rule: what keeps covariances from collapsing; nothing by default.
 
     Returns:
         The mixture after, and the mean log-likelihood of the batch's rows before they were learnt from, in nats.
@@ -84,10 +84,11 @@ def online_step(
     total = float(weight.sum())
     if not total > 0:
         raise ValueError("Expected a mini-batch with weight, got none.")
-    moments, likelihood = missing_moments(rows, state.gaussians, weight)
+    moments, likelihood = moments_of(rows, state.gaussians, weight)
     step = (total / (state.n_seen + total)) ** decay
     blended = state.moments.blended(moments.times(1 / total), step)
-    return OnlineMixture(maximised(blended, floor), blended, state.n_seen + total), float(likelihood)
+    gaussians = maximised(blended, CovarianceRule() if rule is None else rule)
+    return OnlineMixture(gaussians, blended, state.n_seen + total), float(likelihood)
 
 
 def fit_in_batches(
@@ -95,7 +96,7 @@ def fit_in_batches(
     start: OnlineMixture,
     *,
     decay: float = 0.6,
-    floor: float | Tensor = 0.0,
+    rule: CovarianceRule | None = None,
     tolerance: float = 1e-3,
     max_iter: int = 100,
 ) -> EMResult:
@@ -108,7 +109,7 @@ def fit_in_batches(
         batches: rows and weights, best in another order each time.
         start: the mixture before; see `online_start`.
         decay: see `online_step`.
-        floor: added to the variances; see `maximised`.
+        rule: what keeps covariances from collapsing; nothing by default.
         tolerance: gain of a pass, in nats a row, at which it has converged.
         max_iter: most passes.
 
@@ -122,7 +123,7 @@ def fit_in_batches(
         for rows, weight in batches():
             here = float(weight.sum())
             if here > 0:
-                state, found = online_step(state, rows, weight, decay=decay, floor=floor)
+                state, found = online_step(state, rows, weight, decay=decay, rule=rule)
                 likelihood, total = likelihood + here * found, total + here
         if not total > 0:
             raise ValueError("Expected mini-batches with weight, got none.")
@@ -137,7 +138,7 @@ def fit_in_passes(
     blocks: Blocks,
     start: Gaussians,
     *,
-    floor: float | Tensor = 0.0,
+    rule: CovarianceRule | None = None,
     tolerance: float = 1e-3,
     max_iter: int = 100,
 ) -> EMResult:
@@ -146,7 +147,7 @@ def fit_in_passes(
     Args:
         blocks: rows, NaN where a value is missing, and weights; the same ones each time.
         start: where EM begins.
-        floor: added to the variances; see `maximised`.
+        rule: what keeps covariances from collapsing; nothing by default.
         tolerance: gain of the mean log-likelihood a row, in nats, at which EM has converged.
         max_iter: most steps.
 
@@ -156,17 +157,18 @@ def fit_in_passes(
     Raises:
         ValueError: no rows, or none with weight.
     """
+    rule = CovarianceRule() if rule is None else rule
 
     def e_step(gaussians: Gaussians) -> tuple[Moments, float]:
         moments, likelihood, total = None, 0.0, 0.0
         for rows, weight in blocks():
             here = float(weight.sum())
             if here > 0:
-                found, mean = missing_moments(rows, gaussians, weight)
+                found, mean = moments_of(rows, gaussians, weight)
                 moments = found if moments is None else Moments.total([moments, found])
                 likelihood, total = likelihood + here * float(mean), total + here
         if moments is None:
             raise ValueError("Expected rows with weight, got none.")
-        return moments, likelihood / total
+        return moments, (likelihood + float(log_prior(gaussians, rule))) / total
 
-    return em(e_step, lambda moments: maximised(moments, floor), start, tolerance=tolerance, max_iter=max_iter)
+    return em(e_step, lambda moments: maximised(moments, rule), start, tolerance=tolerance, max_iter=max_iter)
