@@ -87,8 +87,9 @@ def online_step(
     moments, likelihood = moments_of(rows, state.gaussians, weight)
     step = (total / (state.n_seen + total)) ** decay
     blended = state.moments.blended(moments.times(1 / total), step)
-    gaussians = maximised(blended, CovarianceRule() if rule is None else rule)
-    return OnlineMixture(gaussians, blended, state.n_seen + total), float(likelihood)
+    n_seen = state.n_seen + total
+    gaussians = maximised(blended.times(n_seen), CovarianceRule() if rule is None else rule)
+    return OnlineMixture(gaussians, blended, n_seen), float(likelihood)
 
 
 def fit_in_batches(
