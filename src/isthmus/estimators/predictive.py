@@ -1,0 +1,277 @@
+"""What every model of p(y|x) can do: densities of targets, predictions with their spread, calibration."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import _check_y, check_consistent_length, check_is_fitted
+from torch import Tensor
+from torch.distributions import Categorical, Distribution
+
+from .common import BaseIsthmus, as_array
+from .components import Components
+from .labels import checked_labels, class_numbers
+from .standardise import Standardisation
+
+__all__ = ["BaseDensityClassifier", "BaseDensityRegressor", "Coverage", "Reliability", "checked_targets"]
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+N_BINS = 10
+
+
+class Coverage(NamedTuple):
+    """How often central intervals hold what they should.
+
+    Attributes:
+        levels: what they should, (L,).
+        coverage: share of targets inside, (L,), or (L, k) for k targets.
+    """
+
+    levels: np.ndarray
+    coverage: np.ndarray
+
+
+class Reliability(NamedTuple):
+    """How often a classifier is right, by how sure it is.
+
+    Attributes:
+        confidence: mean probability of the predicted class in each bin that has rows, (B,).
+        accuracy: share of them that is right, (B,).
+        count: rows, (B,).
+        expected_calibration_error: mean distance of the two over all rows.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+    expected_calibration_error: float
+
+
+class _Standardised(BaseIsthmus):
+    """Inputs standardised inside the model, each column on its own.
+
+    Attributes:
+        inputs_: means and scales of the features.
+    """
+
+    inputs_: Standardisation
+
+    def _scaled(self, rows: np.ndarray, seed: int = 0) -> Tensor:
+        x = self.inputs_(rows)
+        if not x.abs().max() < torch.finfo(torch.float32).max:
+            raise ValueError(
+                "Expected rows of the size of those at fit, got numbers too large for float32 in the model's units; "
+                "use np.clip(X, ...)."
+            )
+        return x
+
+
+class BaseDensityRegressor(RegressorMixin, _Standardised):
+    """A regressor that predicts a density of y, (n,) or (n, k), for each row.
+
+    Attributes:
+        targets_: means and scales of the targets.
+        n_targets_: k.
+    """
+
+    targets_: Standardisation
+    n_targets_: int
+    one_target_: bool
+
+    @abstractmethod
+    def _components(self, x: Tensor) -> Components:
+        """Densities of standardised targets, of standardised rows (n, F)."""
+
+    def predict_components(self, X: Any) -> Components:
+        """The predictive density of each row as a mixture of Gaussians, in units of y."""
+        check_is_fitted(self)
+        return self._components(self._scaled(self._rows(X))).rescaled(*self.targets_)
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Mean of p(y|x) of each row.
+
+        Args:
+            X: rows as at fit.
+            return_std: also give its standard deviation.
+
+        Returns:
+            Means, shaped as y at fit, or a tuple with the standard deviations.
+
+        Raises:
+            ValueError: rows of another shape.
+        """
+        found = self.predict_components(X)
+        return (self._as_given(found.mean), self._as_given(found.sd)) if return_std else self._as_given(found.mean)
+
+    def predict_interval(self, X: Any, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Central interval of each target that holds it with a probability.
+
+        Args:
+            X: rows as at fit.
+            level: the probability.
+
+        Returns:
+            Low and high ends, each shaped as y at fit.
+
+        Raises:
+            ValueError: a level outside (0, 1).
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"Expected a level in (0, 1), got {level}.")
+        found = self.predict_components(X)
+        return self._as_given(found.quantile((1 - level) / 2)), self._as_given(found.quantile((1 + level) / 2))
+
+    def predict_distribution(self, X: Any) -> Distribution:
+        """p(y|x) in units of y, with batch shape (n,): `log_prob(y)`, `mean`, `sample()`.
+
+        Events are numbers where y was (n,) at fit, else vectors (k,).
+        """
+        return self.predict_components(X).distribution(self.one_target_)
+
+    def score_samples(self, X: Any, y: Any) -> np.ndarray:
+        """log p(y|x) of each row, in nats and in units of y.
+
+        Raises:
+            ValueError: rows or targets of another shape.
+        """
+        found = self.predict_distribution(X)
+        y = self._targets(y, found.batch_shape[0])
+        values = torch.from_numpy(y[:, 0] if self.one_target_ else y)
+        return found.log_prob(values).numpy()
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Mean of log p(y|x) in nats, in units of y. scikit-learn's own regressors give R^2 here."""
+        return float(np.average(self.score_samples(X, y), weights=sample_weight))
+
+    def calibration(self, X: Any, y: Any, levels: Sequence[float] = LEVELS) -> Coverage:
+        """Share of targets in central intervals of p(y|x), which should be the intervals' levels.
+
+        Args:
+            X: rows that the model was not fitted to.
+            y: their targets.
+            levels: probabilities of intervals.
+
+        Returns:
+            Levels and shares.
+        """
+        found = self.predict_components(X)
+        place = found.cdf(torch.from_numpy(self._targets(y, len(found.means)))).numpy()
+        inside = np.stack([(np.abs(2 * place - 1) <= level).mean(0) for level in levels])
+        return Coverage(np.asarray(levels), inside[:, 0] if self.one_target_ else inside)
+
+    def _as_given(self, values: Tensor) -> np.ndarray:
+        """Numbers for each target (n, k) as y was at fit."""
+        return (values[:, 0] if self.one_target_ else values).numpy()
+
+    def _targets(self, y: Any, n_rows: int) -> np.ndarray:
+        y = checked_targets(y, n_rows)
+        if y.shape[1] != self.n_targets_:
+            raise ValueError(f"Expected y with {self.n_targets_} columns, as at fit, got {y.shape[1]}.")
+        return y
+
+    def _learn_targets(self, y: Any, n_rows: int, weight: np.ndarray | None = None) -> Tensor:
+        """Targets at fit, standardised, (n, k)."""
+        targets = checked_targets(y, n_rows)
+        self.one_target_, self.n_targets_ = np.ndim(as_array(y)) == 1, targets.shape[1]
+        self.targets_ = Standardisation.of(targets, weight)
+        return self.targets_(targets)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.regressor_tags.poor_score = True  # `score` is no R^2
+        return tags
+
+
+def checked_targets(y: Any, n_rows: int) -> np.ndarray:
+    """Numbers to predict, (n, k) float64.
+
+    Raises:
+        ValueError: none, not one row each, not finite, or no numbers.
+    """
+    if y is None:
+        raise ValueError("Expected numbers to predict, got none: requires y to be passed, but the target y is None.")
+    y = _check_y(as_array(y), multi_output=True, y_numeric=True, estimator="DensityNetwork")
+    if len(y) != n_rows:
+        check_consistent_length(np.empty((n_rows, 0)), y)
+    return np.asarray(y, dtype=np.float64).reshape(n_rows, -1)
+
+
+class BaseDensityClassifier(ClassifierMixin, _Standardised):
+    """A classifier that knows how sure it is.
+
+    Attributes:
+        classes_: the classes, sorted, (n_classes,).
+    """
+
+    classes_: np.ndarray
+
+    @abstractmethod
+    def _log_probabilities(self, x: Tensor) -> Tensor:
+        """Logarithms of the classes' probabilities, (n, n_classes), of standardised rows (n, F)."""
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """log p(y|x) of each class, in nats, (n, n_classes)."""
+        check_is_fitted(self)
+        return self._log_probabilities(self._scaled(self._rows(X))).numpy()
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of the classes in the order of `classes_`, (n, n_classes)."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row, (n,)."""
+        log_probabilities = self.predict_log_proba(X)
+        return self.classes_[log_probabilities.argmax(axis=1)]
+
+    def predict_distribution(self, X: Any) -> Categorical:
+        """p(y|x) over the numbers of the classes in `classes_`, with batch shape (n,)."""
+        return Categorical(logits=torch.from_numpy(self.predict_log_proba(X)))
+
+    def score_samples(self, X: Any, y: Any) -> np.ndarray:
+        """log p(y|x) of each row, in nats.
+
+        Raises:
+            ValueError: labels that are none of the classes.
+        """
+        log_probabilities = self.predict_log_proba(X)
+        return log_probabilities[np.arange(len(log_probabilities)), self._numbers(y, len(log_probabilities))]
+
+    def calibration(self, X: Any, y: Any, n_bins: int = N_BINS) -> Reliability:
+        """How often the predicted class is right, by its probability.
+
+        Args:
+            X: rows that the model was not fitted to.
+            y: their labels.
+            n_bins: of probabilities, equally wide.
+
+        Returns:
+            Confidence and accuracy in each bin, and their expected distance.
+
+        References:
+            Guo, Pleiss, Sun, Weinberger (2017). On calibration of modern neural networks. ICML.
+        """
+        if n_bins < 1:
+            raise ValueError(f"Expected n_bins >= 1, got {n_bins}.")
+        probabilities = self.predict_proba(X)
+        right = probabilities.argmax(axis=1) == self._numbers(y, len(probabilities))
+        sure = probabilities.max(axis=1)
+        place = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+        count = np.bincount(place, minlength=n_bins)
+        filled = count > 0
+        confidence, accuracy = (
+            np.bincount(place, values, n_bins)[filled] / count[filled] for values in (sure, right.astype(float))
+        )
+        error = float((count[filled] * np.abs(confidence - accuracy)).sum() / len(sure))
+        return Reliability(confidence, accuracy, count[filled], error)
+
+    def _numbers(self, y: Any, n_rows: int) -> np.ndarray:
+        numbers, others = class_numbers(checked_labels(y, n_rows), self.classes_)
+        if len(others):
+            raise ValueError(f"Expected labels among {self.classes_.tolist()}, got also {others[0]}.")
+        return numbers
