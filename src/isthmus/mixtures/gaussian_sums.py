@@ -21,10 +21,14 @@ __all__ = ["expectations"]
 
 MAX_FEATURES = 64
 """With more features, products of all pairs of them would not leave room for enough rows in a cache."""
+PRODUCTS_AT_ONCE = 4
+"""Features that are multiplied by others in one operation: few operations, and few products taken twice."""
 CACHE_BYTES = 2**22
 """Of what is computed of a chunk, by each thread."""
 DEVICE_BYTES = 2**28
 """The same on a GPU."""
+MAX_ROWS = 2**12
+"""Of a chunk; more in one product would cost float32 digits."""
 ALLOWED = {torch.float32: 3e-5, torch.float64: 1e-8}
 """Largest error of a log-density by rounding, in nats, at which a quicker form is taken."""
 
@@ -70,7 +74,7 @@ def _form(data: Prepared, gaussians: Gaussians, roots: Tensor) -> tuple[bool, to
         forms = forms[2:]
     for expanded, dtype in forms:
         terms = size if expanded else math.sqrt(n_features * size)
-        if torch.finfo(dtype).eps * terms <= ALLOWED[dtype]:
+        if 0.5 * torch.finfo(dtype).eps * terms <= ALLOWED[dtype]:
             return expanded, dtype
     return False, torch.float64
 
@@ -90,8 +94,9 @@ def _shares(joint: Tensor, weight: Tensor | None, out: Tensor) -> Tensor:
 
 def _size(data: Prepared, numbers: int, dtype: torch.dtype) -> int:
     """Rows of a chunk, of each of which so many numbers are computed."""
-    budget = CACHE_BYTES if data.rows.device.type == "cpu" else DEVICE_BYTES
-    return max(16, min(len(data.rows), budget // (numbers * dtype.itemsize) // 16 * 16))
+    on_cpu = data.rows.device.type == "cpu"
+    budget, most = (CACHE_BYTES, MAX_ROWS) if on_cpu else (DEVICE_BYTES, 16 * MAX_ROWS)
+    return max(16, min(most, budget // (numbers * dtype.itemsize) // 16 * 16))
 
 
 class _Expanded:
@@ -115,7 +120,7 @@ class _Expanded:
             second = data.scatter.expand(n_starts, -1, -1)
             likelihood = likelihood - 0.5 * ((roots @ roots.mT) * data.scatter).sum(dim=(1, 2))
         elif kind == "full":
-            i, j = torch.triu_indices(n_features, n_features, device=products.device)
+            i, j = _pairs(n_features, products.device)
             second = products.new_empty(n_starts, n_components, n_features, n_features)
             second[..., i, j] = second[..., j, i] = products
         else:
@@ -138,9 +143,10 @@ class _Expanded:
         torch.sub(self.data.rows[here].T, self.center, out=centred)
         if self.kind == "full":
             at = n
-            for i in range(n):
-                torch.mul(centred[i:], centred[i], out=features[at : at + n - i])
-                at += n - i
+            for i, width in _blocks(n):
+                products = features[at : at + width * (n - i)].unflatten(0, (width, n - i))
+                torch.mul(centred[i : i + width, None], centred[None, i:], out=products)
+                at += width * (n - i)
         elif self.kind != "tied":
             torch.mul(centred, centred, out=features[n : 2 * n])
         torch.mm(self.natural, features, out=joint)
@@ -151,6 +157,18 @@ class _Expanded:
 
     def _buffers(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.features, self.joint, self.shares
+
+
+def _blocks(n_features: int) -> list[tuple[int, int]]:
+    """Features whose products with all from the first of them on are taken at once: (first, how many)."""
+    return [(i, min(PRODUCTS_AT_ONCE, n_features - i)) for i in range(0, n_features, PRODUCTS_AT_ONCE)]
+
+
+def _pairs(n_features: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which features are multiplied, in the order of the sufficient statistics."""
+    pairs = [(i + k, j) for i, width in _blocks(n_features) for k in range(width) for j in range(i, n_features)]
+    i, j = torch.tensor(pairs, device=device).T
+    return i, j
 
 
 def _natural(data: Prepared, gaussians: Gaussians, roots: Tensor) -> Tensor:
@@ -169,8 +187,9 @@ def _natural(data: Prepared, gaussians: Gaussians, roots: Tensor) -> Tensor:
     constant = log_determinants(roots, kind, n_features) + weights
     constant = constant - 0.5 * (n_features * math.log(2 * math.pi) + white.square().sum(dim=-1))
     if kind == "full":
-        i, j = torch.triu_indices(n_features, n_features, device=means.device)
-        products = precisions[..., i, j] * torch.where(i == j, -0.5, -1.0)
+        i, j = _pairs(n_features, means.device)
+        once = (i // PRODUCTS_AT_ONCE != j // PRODUCTS_AT_ONCE).to(means)  # a product in one order alone counts twice
+        products = precisions[..., i, j] * (-0.5 - 0.5 * once)
     else:
         products = means[..., :0] if kind == "tied" else -0.5 * precisions
     return torch.cat([linear, products, constant[..., None]], dim=-1)
