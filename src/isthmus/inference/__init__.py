@@ -4,24 +4,42 @@ Pure functions of torch tensors; `fit_posterior` is where to start.
 """
 
 from .density import LogDensity
-from .families import Family, Flow, GaussianMixtureFamily, LinearFamily, LowRank, MeanField
+from .divergences import divergence, fit_moments, match_moments
+from .families import Family, Flow, FullRank, GaussianMixtureFamily, LinearFamily, LowRank, MeanField
+from .fit import fit_posterior
 from .gradients import evidence_bound, importance_weighted_bound, leave_one_out, path_log_prob
+from .linear_response import linear_response, linear_response_of
+from .optimise import ImproperDensityError
 from .parameters import Parameters
+from .posterior import Posterior, Quantity
 from .psis import effective_sample_size, pareto_smooth
+from .stochastic import StochasticFit, fit_family
 
 __all__ = [
     "Family",
     "Flow",
+    "FullRank",
     "GaussianMixtureFamily",
+    "ImproperDensityError",
     "LinearFamily",
     "LogDensity",
     "LowRank",
     "MeanField",
     "Parameters",
+    "Posterior",
+    "Quantity",
+    "StochasticFit",
+    "divergence",
     "effective_sample_size",
     "evidence_bound",
+    "fit_family",
+    "fit_moments",
+    "fit_posterior",
     "importance_weighted_bound",
     "leave_one_out",
+    "linear_response",
+    "linear_response_of",
+    "match_moments",
     "pareto_smooth",
     "path_log_prob",
 ]

@@ -55,7 +55,7 @@ class LogDensity:
         self._many = function if self.batched else torch.func.vmap(function)
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Log-density (S,) of draws (S, dim); differentiable. NaN counts as a density of zero, minus infinity."""
+        """Log-density (S,) of draws (S, dim); differentiable. NaN and infinity count as a density of zero."""
         if points.shape[-1:] != (self.dim,):
             raise ValueError(f"Expected draws of shape (S, {self.dim}), got {tuple(points.shape)}")
         values = self._many(points.reshape(-1, self.dim))
@@ -65,8 +65,6 @@ class LogDensity:
         self.n_values += len(values)
         self.n_not_finite += int((~finite).sum())
         if not bool(finite.all()):
-            if bool((values.detach() == torch.inf).any()):
-                raise ValueError("Expected a log-density below infinity, got infinity; is a variance zero somewhere?")
             values = values.masked_fill(~finite, -torch.inf)
         return values.reshape(points.shape[:-1])
 
@@ -84,6 +82,24 @@ class LogDensity:
             (gradient,) = torch.autograd.grad(self._with_gradient(values).sum(), points)
         self.n_gradients += len(points)
         return values.detach(), gradient
+
+    def curvature(self, points: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+        """Log-density (S,), gradient (S, dim), and products of each draw's Hessian with directions (K, S, dim)."""
+        points = points.detach().requires_grad_()
+        with torch.enable_grad():
+            values = self(points)
+            (gradient,) = torch.autograd.grad(self._with_gradient(values).sum(), points, create_graph=True)
+        self.n_gradients += len(points)
+
+        def product(directions: Tensor) -> Tensor:
+            self.n_hessian_products += directions.shape[0] * directions.shape[1]
+            if not gradient.requires_grad:  # a linear function
+                return torch.zeros_like(directions)
+            return torch.autograd.grad(
+                gradient, points, directions, retain_graph=True, is_grads_batched=True, materialize_grads=True
+            )[0]
+
+        return values.detach(), gradient.detach(), product
 
     def _with_gradient(self, values: Tensor) -> Tensor:
         if not values.requires_grad:

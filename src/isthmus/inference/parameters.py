@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -129,16 +130,13 @@ class Parameters:
 
         return of_vector
 
+    def free_coordinates(self) -> list[str]:
+        """A name for each number of the unconstrained vector."""
+        return [name for key, free in self._free.items() for name in _names(key, free)]
+
     def coordinates(self) -> list[str]:
         """A name for each of the numbers that the constrained parameters hold: mu, theta[0], theta[1], ..."""
-        names = []
-        for name, shape in self.shapes.items():
-            if not shape:
-                names.append(name)
-            else:
-                where = torch.cartesian_prod(*map(torch.arange, shape)).reshape(-1, len(shape)).tolist()
-                names += [f"{name}[{','.join(map(str, at))}]" for at in where]
-        return names
+        return [name for key, shape in self.shapes.items() for name in _names(key, shape)]
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={self.constraints[name]}{list(shape) or ''}" for name, shape in self.shapes.items())
@@ -201,6 +199,10 @@ _MATRICES: dict[Any, Any] = {
     constraints.lower_cholesky: _LowerCholesky,
     constraints.positive_definite: _PositiveDefinite,
 }
+
+
+def _names(name: str, shape: tuple[int, ...]) -> list[str]:
+    return [f"{name}[{','.join(map(str, at))}]" if at else name for at in product(*map(range, shape))]
 
 
 def _is_float(value: Any) -> bool:

@@ -1,0 +1,104 @@
+"""Families by name, and the way up: richer ones where an approximation is no stand-in for the posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from .draws import standard_draws
+from .families import Family, Flow, FullRank, GaussianMixtureFamily, LowRank, MeanField
+from .laplace import fit_laplace
+from .problem import Problem
+from .variational import DENSE, MeanFieldFit, fit_full_rank
+
+__all__ = ["FAMILIES", "Candidate", "climb", "fit_named"]
+
+# Names that `fit_posterior` takes; "linear-response" is the mean-field fit with covariances by linear response.
+FAMILIES = ("auto", "mean-field", "linear-response", "full-rank", "low-rank", "mixture", "flow", "laplace")
+
+
+class Candidate(NamedTuple):
+    """A fitted family, whether it converged, and what there is to say."""
+
+    name: str
+    family: Family
+    converged: bool
+    note: str = ""
+
+
+def climb(problem: Problem, fit: MeanFieldFit, generator: torch.Generator) -> Iterator[Candidate]:
+    """Richer and richer families, each fitted when it is asked for."""
+    names = ("full-rank", "flow") if problem.log_density.dim <= DENSE else ("low-rank", "flow")
+    for name in names:
+        try:
+            yield fit_named(name, problem, fit, generator)
+        except ModuleNotFoundError as error:
+            yield Candidate(name, fit.family, converged=False, note=f"A flow was left out: {error}")
+
+
+def fit_named(
+    name: str,
+    problem: Problem,
+    fit: MeanFieldFit,
+    generator: torch.Generator,
+    *,
+    direction: Literal["reverse", "forward", "alpha"] = "reverse",
+    **options: Any,
+) -> Candidate:
+    """A family by its name, fitted from a mean-field fit.
+
+    Args:
+        name: one of `FAMILIES`, but not "auto".
+        problem: what is to be fitted.
+        fit: its mean-field fit, to start from.
+        generator: of random numbers.
+        direction: of the divergence, as `fit_family` takes it.
+        **options: others that it takes.
+
+    Returns:
+        the fit.
+    """
+    log_density, guess = problem.log_density, fit.response
+    if direction == "reverse" and not options:
+        if name == "linear-response" and guess is not None:
+            return Candidate("mean field with linear response", guess, fit.optimum.converged)
+        if name in ("mean-field", "linear-response"):
+            note = "" if name == "mean-field" else "Covariances by linear response are not positive definite."
+            return Candidate("mean-field", fit.family, fit.optimum.converged, note)
+        if name == "laplace":
+            family, optimum = fit_laplace(log_density, fit.optimum.theta[: log_density.dim])
+            return Candidate("laplace", family, optimum.converged)
+        if name == "full-rank" and log_density.dim <= DENSE:
+            n_draws = max(128, 4 * log_density.dim)
+            noise = standard_draws(n_draws, log_density.dim, generator, dtype=log_density.dtype)
+            start = guess if guess is not None else _diagonal(fit)
+            family, optimum = fit_full_rank(log_density, start, noise.to(log_density.device), problem.free_names)
+            return Candidate("full-rank", family, optimum.converged)
+    from .stochastic import fit_family
+
+    start = _start(name, fit, log_density.dtype)
+    found = fit_family(log_density, start, direction=direction, generator=generator, **options)
+    return Candidate(name, found.family, found.converged, found.message)
+
+
+def _start(name: str, fit: MeanFieldFit, dtype: torch.dtype) -> Family:
+    """A family at what is known already."""
+    dim, location, scale = fit.family.dim, fit.family.location.detach(), fit.family.scale.detach()
+    wide = fit.response if fit.response is not None else _diagonal(fit)
+    factor = wide.factor.detach()
+    if name in ("mean-field", "linear-response"):
+        return MeanField(dim, location, scale, dtype=dtype)
+    if name == "low-rank":
+        return LowRank(dim, min(10, dim), location, scale, dtype=dtype)
+    if name == "mixture":
+        return GaussianMixtureFamily(dim, location=location, scale=factor.norm(dim=1), dtype=dtype)
+    if name == "flow":
+        return Flow(dim, location=location, scale=factor, dtype=dtype)
+    return FullRank(dim, location, factor, dtype=dtype)
+
+
+def _diagonal(fit: MeanFieldFit) -> FullRank:
+    return FullRank(fit.family.dim, fit.family.location.detach(), fit.family.scale.detach().diag(),
+                    dtype=fit.family.location.dtype)  # fmt: skip

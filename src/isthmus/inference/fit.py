@@ -1,0 +1,184 @@
+"""From a log-density to a posterior: no learning rate, no number of steps, and a word on how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .climb import FAMILIES, Candidate, climb, fit_named
+from .density import LogDensity
+from .parameters import Parameters
+from .posterior import Posterior, Step
+from .problem import Problem, finite_start
+from .starts import mixture_of, other_optima
+from .variational import FEW, MeanFieldFit, fit_mean_field, mean_field_noise
+from .weigh import TRUSTED_KHAT, Weighed, weigh
+
+__all__ = ["fit_posterior"]
+
+
+def fit_posterior(
+    log_density: Callable[..., Tensor],
+    dim: int | Parameters,
+    *,
+    family: str = "auto",
+    direction: Literal["reverse", "forward", "alpha"] = "reverse",
+    start: Tensor | Mapping[str, Any] | None = None,
+    n_draws: int | None = None,
+    n_weighed: int = 2000,
+    n_starts: int = 3,
+    batched: bool | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    random_state: int = 0,
+    **options: Any,
+) -> Posterior:
+    r"""A posterior from its unnormalised log-density, with a verdict on how far to trust it.
+
+    .. math:: \max_q E_q[\log p(x) - \log q(x)] \le \log \int p(x) dx
+
+    Use it for any differentiable log-density of some hundred real numbers or fewer: it needs no learning rate and no
+    number of steps. By default independent normals are fitted to fixed, whitened draws by a real optimiser, linear
+    response gives the covariance, and fresh draws with importance weights say by k-hat whether this stands for the
+    posterior. Where it does not (k-hat above 0.7) a full-rank normal and then a flow are tried. From a few other starts
+    it is checked that there is one optimum; several become a mixture.
+
+    Args:
+        log_density: in nats, up to a constant. Of an unconstrained vector (dim,), or batched (S, dim) to (S,); with
+            `Parameters`, of these by name, `f(mu, tau)`.
+        dim: dimension of the vector, or the `Parameters`.
+        family: "auto" as said above, or only this one: "mean-field", "linear-response", "full-rank", "low-rank",
+            "mixture", "flow", "laplace".
+        direction: "reverse" for KL(q||p); "forward" for KL(p||q), or "alpha", by stochastic gradients.
+        start: where to begin: a vector, or values of the parameters by name; the origin unless said.
+        n_draws: fixed draws, even; max(32, 2 dim) unless said.
+        n_weighed: fresh draws that are weighed.
+        n_starts: other starts from which to look for other optima; 0 for none.
+        batched: whether the function takes (S, dim); found out unless said.
+        dtype: torch.float64, and float32 only where the function can't do with it, unless said.
+        device: where the function is evaluated.
+        random_state: seed of everything.
+        **options: passed on to `fit_family`, such as alpha.
+
+    Returns:
+        the posterior; `print(posterior.summary())`.
+
+    Raises:
+        TypeError, ValueError: the function returns no log-density, or is finite nowhere; an argument makes no sense.
+        ImproperDensityError: the density has no finite integral.
+
+    References:
+        Giordano, Ingram, Broderick (2024). Black box variational inference with a deterministic objective: faster,
+            more accurate, and even more black box. JMLR 25(18).
+        Yao, Vehtari, Simpson, Gelman (2018). Yes, but did it work?: Evaluating variational inference. ICML.
+
+    Example:
+        >>> from torch.distributions import Normal, constraints
+        >>> data = torch.tensor([4.1, 5.2, 3.8, 4.9], dtype=torch.float64)
+        >>> def log_density(mu, sigma):
+        ...     prior = Normal(0.0, 10.0).log_prob(mu) + Normal(0.0, 5.0).log_prob(sigma)
+        ...     return prior + Normal(mu, sigma).log_prob(data).sum()
+        >>> parameters = Parameters(mu=constraints.real, sigma=constraints.positive)
+        >>> posterior = fit_posterior(log_density, parameters)
+        >>> posterior.reliable, round(float(posterior["mu"].mean), 1)
+        (True, 4.5)
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"Expected family to be one of {', '.join(FAMILIES)}, got {family!r}")
+    if n_weighed < 100:
+        raise ValueError(f"Expected n_weighed >= 100, as fewer draws have no tail to judge by, got {n_weighed}")
+    problem = Problem.of(log_density, dim, batched, dtype, device)
+    generator = torch.Generator().manual_seed(random_state)
+    fit, few = _mean_field(problem, start, n_draws, generator)
+    if family == "auto" and direction == "reverse":
+        return _climbing(problem, fit, few, n_weighed, n_starts, generator)
+    name = "full-rank" if family == "auto" else family
+    candidate = fit_named(name, problem, fit, generator, direction=direction, **options)
+    tried = [(candidate, weigh(problem.log_density, candidate.family, n_weighed, generator))]
+    return _posterior(problem, tried, [], generator)
+
+
+def _mean_field(
+    problem: Problem, start: Any, n_draws: int | None, generator: torch.Generator
+) -> tuple[MeanFieldFit, Tensor]:
+    """The mean-field fit, and the few draws that it began with."""
+    target = problem.log_density
+    noise, few = mean_field_noise(n_draws, target, generator), mean_field_noise(FEW, target, generator)
+    theta = finite_start(target, noise, None if start is None else problem.vector(start), generator)
+    return fit_mean_field(target, theta, noise, few, problem.free_names), few
+
+
+def _climbing(
+    problem: Problem, fit: MeanFieldFit, few: Tensor, n_weighed: int, n_starts: int, generator: torch.Generator
+) -> Posterior:
+    """Linear response first; richer families while k-hat says that it is no stand-in."""
+    target, notes = problem.log_density, []
+    others = other_optima(fit, few, n_starts, generator, problem.free_names)
+    if others:
+        notes.append(_about_others(fit, others))
+        fits = sorted([fit, *others], key=lambda one: one.optimum.value)
+        fit = fits[0]
+        first = Candidate(f"mixture of {len(fits)} optima", mixture_of(fits), fit.optimum.converged)
+    else:
+        first = fit_named("linear-response", problem, fit, generator)
+    tried = [(first, weigh(target, first.family, n_weighed, generator))]
+    if not tried[0][1].trusted:
+        for candidate in climb(problem, fit, generator):
+            tried.append((candidate, weigh(target, candidate.family, n_weighed, generator)))
+            if tried[-1][1].trusted:
+                break
+    return _posterior(problem, tried, notes, generator)
+
+
+def _posterior(
+    problem: Problem, tried: list[tuple[Candidate, Weighed]], notes: list[str], generator: torch.Generator
+) -> Posterior:
+    """The first that can be trusted, or else the one of the highest bound; in words, too."""
+    trusted = [pair for pair in tried if pair[1].trusted]
+    candidate, weighed = trusted[0] if trusted else max(tried, key=lambda pair: pair[1].bound)
+    steps = [
+        Step(one.name, judged.khat, judged.bound, judged.bound_error,
+             float(judged.sample.effective_sample_size) if judged.sample is not None else 0.0)
+        for one, judged in tried
+    ]  # fmt: skip
+    return Posterior(
+        weighed, problem.log_density, problem.parameters, problem.names, steps, generator,
+        converged=candidate.converged, family=candidate.name,
+        message=" ".join([*_story(tried, candidate, weighed, problem.log_density), *notes, *problem.notes]),
+    )  # fmt: skip
+
+
+def _story(
+    tried: list[tuple[Candidate, Weighed]], chosen: Candidate, weighed: Weighed, log_density: LogDensity
+) -> list[str]:
+    said = []
+    for candidate, judged in tried:
+        if candidate is not chosen:
+            said.append(f"{candidate.name.capitalize()} was tried: k-hat {judged.khat:.2f}.")
+    if weighed.trusted:
+        said.append("Moments and draws are importance-corrected.")
+    else:
+        said.append(
+            f"k-hat is above {TRUSTED_KHAT}: no family that was tried stands for the posterior. Means may be useful, "
+            "tails and draws are not to be trusted; reparameterise the model, or try family='flow' or 'mixture'."
+        )
+    if not chosen.converged:
+        said.append("The optimiser did not converge: the answer is where it stopped.")
+    said += [candidate.note for candidate, _ in tried if candidate.note]
+    if weighed.n_outside:
+        said.append(f"{weighed.n_outside} of {len(weighed.draws)} draws have a density of zero, or none.")
+    elif log_density.n_not_finite:
+        said.append(f"At {log_density.n_not_finite} points the log-density was not finite; they were avoided.")
+    return said
+
+
+def _about_others(fit: MeanFieldFit, others: list[MeanFieldFit]) -> str:
+    gap = fit.optimum.value - others[0].optimum.value
+    which = f"{abs(gap):.1f} nats {'better' if gap > 0 else 'worse'} than"
+    return (
+        f"WARNING: different starts end in different optima ({len(others)} more, the best of them {which} the first). "
+        "The posterior has several modes, and there may be more than were found."
+    )

@@ -1,0 +1,84 @@
+"""Fresh draws of an approximation, weighed against the target: how good it is, and better moments than its own."""
+
+from __future__ import annotations
+
+from math import inf, nan
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .density import LogDensity
+from .draws import standard_draws
+from .families import Family, LinearFamily
+from .importance import ImportanceSample
+
+__all__ = ["TRUSTED_KHAT", "Weighed", "weigh"]
+
+# Above it, no estimate from the draws is to be trusted (Vehtari et al. 2024).
+TRUSTED_KHAT = 0.7
+
+
+class Weighed(NamedTuple):
+    """An approximation q with fresh draws of it and their importance weights.
+
+    Attributes:
+        family: the approximation.
+        sample: its draws with weights p / q; None where all of them are zero.
+        draws: its draws, (S, dim).
+        khat: shape of the weights' tail.
+        bound: mean of log p - log q, in nats, at most the log evidence; minus infinity where q reaches beyond p.
+        bound_error: its standard error.
+        n_outside: draws where the density is zero, or not a number.
+    """
+
+    family: Family
+    sample: ImportanceSample | None
+    draws: Tensor
+    khat: float
+    bound: float
+    bound_error: float
+    n_outside: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether moments are better taken with the weights."""
+        return self.khat <= TRUSTED_KHAT
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Log weights of sum one that moments are taken with, (S,): smoothed where trusted, else all alike."""
+        if self.sample is not None and self.trusted:
+            return self.sample.smoothed
+        n = len(self.draws)
+        return torch.full((n,), -torch.tensor(float(n)).log().item(), dtype=torch.float64, device=self.draws.device)
+
+
+def weigh(log_density: LogDensity, family: Family, n_draws: int, generator: torch.Generator) -> Weighed:
+    """Draws from a family and their importance weights.
+
+    Draws of a linear family have its mean and covariance exactly, so that moments of an approximation that is right
+    are right to rounding; the standard error of the bound, that of independent draws, is then an upper one.
+
+    Args:
+        log_density: the target.
+        family: the approximation.
+        n_draws: how many.
+        generator: where they come from.
+
+    Returns:
+        the draws, weighed.
+    """
+    with torch.no_grad():
+        if isinstance(family, LinearFamily):
+            noise = standard_draws(n_draws, family.noise_dim, generator, antithetic=False, dtype=log_density.dtype)
+            draws = family.push(noise.to(log_density.device))
+        else:
+            draws = family.draw(n_draws, generator)
+        ratio = log_density.values(draws).double() - family().log_prob(draws).double()
+    outside = int(ratio.isneginf().sum())
+    if outside == n_draws:
+        return Weighed(family, None, draws, inf, -inf, nan, outside)
+    sample = ImportanceSample.of(draws, ratio)
+    error = nan if outside else float(ratio.std()) / n_draws**0.5
+    return Weighed(family, sample, draws, float(sample.khat), float(ratio.mean()), error, outside)
