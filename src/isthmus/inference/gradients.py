@@ -21,6 +21,7 @@ __all__ = [
     "leave_one_out",
     "path_log_prob",
     "scale_path_gradient",
+    "score_term",
 ]
 
 Gradient = Literal["reparameterised", "stl", "score", "dreg"]
@@ -175,7 +176,7 @@ def evidence_bound(
     values = (log_joint - log_q_weight * log_q).detach()
     advantage = values if baseline == "none" else values - leave_one_out(values)
     bound = scale_path_gradient(log_joint.mean(0), z, 0.0)
-    return bound + _score(advantage / len(z), log_q) - (log_q_weight * log_q.detach()).mean(0)
+    return bound + score_term(advantage / len(z), log_q) - (log_q_weight * log_q.detach()).mean(0)
 
 
 def importance_weighted_bound(
@@ -185,6 +186,8 @@ def importance_weighted_bound(
     *,
     gradient: Gradient = "dreg",
     baseline: Baseline = "leave_one_out",
+    alpha: float = 0.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     r"""The importance-weighted bound :math:`\log \frac{1}{K} \sum_k w_k`, :math:`w_k = p(x, z_k) / q(z_k)`.
 
@@ -197,18 +200,25 @@ def importance_weighted_bound(
     and rises as :math:`\sqrt K`; "stl" leaves the score of q out, which is biased for K > 1; "score" is the score
     function with each sample's own share as its signal. Use "dreg".
 
+    With alpha it is Renyi's bound, :math:`\frac{1}{1 - \alpha} \log \frac{1}{K} \sum_k w_k^{1 - \alpha}`, which falls
+    from the importance-weighted bound (0) to the evidence lower bound (the limit at 1) and below (above 1, where the
+    posterior fits into p). There the factor of "dreg" is :math:`\tilde w_k (1 - (1 - \alpha)(1 - \tilde w_k))`.
+
     Args:
         log_joint: log p(x, z) of each sample, (K, ...), nats.
         q: the posterior, of batch shape (...).
         z: samples from it, (K, ..., D); for all but "score" with gradient to q's parameters.
         gradient: "dreg", "reparameterised", "stl" or "score".
         baseline: of the score function: "leave_one_out" puts the geometric mean of the others in a weight's place.
+        alpha: order of the divergence, any number but 1.
+        weight: of each sample, (K, ...), adding up to 1, where samples are stratified; with "reparameterised" only.
 
     Returns:
         The bound, (...), nats.
 
     Raises:
-        ValueError: another estimator; one sample where a baseline needs two.
+        ValueError: another estimator, or one that does not go with weights; alpha of 1; one sample where a baseline
+            needs two.
 
     References:
         Burda, Grosse, Salakhutdinov (2016). Importance weighted autoencoders. ICLR, eqs. 8 and 14.
@@ -216,6 +226,7 @@ def importance_weighted_bound(
             ICLR, eq. 8.
         Mnih, Rezende (2016). Variational inference for Monte Carlo objectives. ICML, eq. 10 (score).
         Rainforth et al. (2018). Tighter variational bounds are not necessarily better. ICML.
+        Li, Turner (2016). Renyi divergence variational inference. NeurIPS, eq. 6 (alpha).
 
     Example:
         >>> from isthmus.distributions import normal
@@ -224,27 +235,35 @@ def importance_weighted_bound(
         >>> importance_weighted_bound(q.log_prob(z) - 3.0, q, z).detach().round(decimals=3)
         tensor(-3.)
     """
-    log_n = math.log(len(z))
+    if alpha == 1:
+        raise ValueError("Expected another alpha than 1, whose limit is the evidence lower bound; use evidence_bound.")
+    order = 1.0 - alpha
+
+    def bound_of(log_weights: Tensor, dim: int = 0) -> Tensor:
+        return ((order * log_weights).logsumexp(dim) - math.log(len(z))) / order
+
+    if weight is not None:
+        if gradient != "reparameterised":
+            raise ValueError(f"Expected gradient 'reparameterised' with weights of samples, got {gradient!r}.")
+        return (order * (log_joint - q.log_prob(z)) + weight.log()).logsumexp(0) / order
     if gradient == "reparameterised":
-        return (log_joint - q.log_prob(z)).logsumexp(0) - log_n
+        return bound_of(log_joint - q.log_prob(z))
     if gradient in ("stl", "dreg"):
         log_weights = log_joint - path_log_prob(q, z)
-        bound = log_weights.logsumexp(0) - log_n
-        return bound if gradient == "stl" else scale_path_gradient(bound, z, log_weights.detach().softmax(0))
+        bound, share = bound_of(log_weights), (order * log_weights).detach().softmax(0)
+        return bound if gradient == "stl" else scale_path_gradient(bound, z, 1.0 - order * (1.0 - share))
     if gradient != "score":
-        raise ValueError(
-            f"Expected gradient 'dreg', 'reparameterised', 'stl' or 'score', got {gradient!r}; use 'dreg'."
-        )
+        raise ValueError(f"Expected gradient 'dreg', 'reparameterised', 'stl' or 'score', got {gradient!r}.")
     log_q = q.log_prob(z.detach())
-    bound = scale_path_gradient((log_joint - log_q).logsumexp(0) - log_n, z, 0.0)
+    bound = scale_path_gradient(bound_of(log_joint - log_q), z, 0.0)
     log_weights = (log_joint - log_q).detach()
     if baseline == "none":
-        return bound + _score(bound.detach().expand_as(log_q), log_q)
+        return bound + score_term(bound.detach().expand_as(log_q), log_q)
     own = torch.eye(len(z), dtype=torch.bool, device=z.device).view(len(z), len(z), *(1,) * (log_q.dim() - 1))
-    without = torch.where(own, leave_one_out(log_weights), log_weights).logsumexp(1) - log_n
-    return bound + _score(bound.detach() - without, log_q)
+    without = bound_of(torch.where(own, leave_one_out(log_weights), log_weights), 1)
+    return bound + score_term(bound.detach() - without, log_q)
 
 
-def _score(signal: Tensor, log_q: Tensor) -> Tensor:
-    """Zero, whose gradient is that of log q weighted by a signal, summed over samples."""
-    return (signal * (log_q - log_q.detach())).sum(0)
+def score_term(signal: Tensor, log_q: Tensor) -> Tensor:
+    """Zero, whose gradient is that of log q (K, ...) weighted by a signal (K, ...), summed over samples."""
+    return (signal.detach() * (log_q - log_q.detach())).sum(0)
