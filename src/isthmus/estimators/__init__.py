@@ -2,6 +2,7 @@
 
 from .autoencoder import Autoencoder
 from .base import LatentEstimator
+from .bayesian_gaussian_mixture import BayesianGaussianMixture
 from .bernoulli_mixture import BernoulliMixture
 from .classifier import PretrainedClassifier
 from .conditional_vae import ConditionalVAE
@@ -26,6 +27,7 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "BaseAutoencoder",
+    "BayesianGaussianMixture",
     "BernoulliMixture",
     "ConditionalVAE",
     "ContractiveAutoencoder",

@@ -107,6 +107,8 @@ def to_plain(name: str, value: Any) -> Any:
         return {str(key): to_plain(f"{name}.{key}", item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [to_plain(name, item) for item in value]
+    if isinstance(value, np.ndarray):
+        return to_plain(name, value.tolist())
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
