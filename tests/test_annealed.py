@@ -136,7 +136,7 @@ class PPCA:
 
 
 def test_the_likelihood_of_a_linear_gaussian_decoder():
-    """A tenth of a nat at 1,000 temperatures, where importance sampling from the prior with as many draws is off by more than half a nat."""
+    """A tenth of a nat at 1,000 temperatures; as many draws of the prior alone are off by more than half a nat."""
     model = PPCA()
     found = annealed_importance_sampling(model.prior, model.log_joint, 64, generator=generator(), n_leapfrog=4)
     assert (found.log_evidence - model.exact).abs().max() < 0.1
