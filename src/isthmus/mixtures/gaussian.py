@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ __all__ = [
     "responsibilities",
     "rows_from_noise",
     "sample",
+    "stacked",
 ]
 
 KINDS = ("full", "tied", "diag", "spherical")
@@ -69,6 +70,14 @@ class Gaussians(NamedTuple):
             "spherical": n_components,
         }
         return n_components - 1 + n_components * n_features + of_covariances[self.kind]
+
+
+def stacked(mixtures: Sequence[Gaussians]) -> Gaussians:
+    """Several mixtures of one kind and size as one with a leading axis."""
+    weights, means, covariances = (
+        torch.stack(parts) for parts in zip(*(mixture[:3] for mixture in mixtures), strict=True)
+    )
+    return Gaussians(weights, means, covariances, mixtures[0].kind)
 
 
 def precisions_cholesky(gaussians: Gaussians) -> Tensor:

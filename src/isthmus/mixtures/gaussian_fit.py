@@ -14,7 +14,7 @@ from .gaussian_sums import expectations
 from .moments import Moments, maximised
 from .prepared import Prepared
 
-__all__ = ["GaussianFit", "collapsed_components", "fit_gaussians"]
+__all__ = ["GaussianFit", "collapsed_components", "fit_gaussians", "likeliest"]
 
 
 class GaussianFit(NamedTuple):
@@ -81,41 +81,17 @@ def fit_gaussians(
     """
     data = rows if isinstance(rows, Prepared) else Prepared(rows, weight)
     rule = CovarianceRule() if rule is None else rule
-    best = _fitted(data, start.each(lambda part: part.to(data.rows.device, torch.float64)), rule, tolerance, max_iter)
+    best = likeliest(data, start.each(lambda part: part.to(data.rows.device, torch.float64)), rule, tolerance, max_iter)
     for n_seeded in range(1, n_seedings + 1 if _curable(data, best.gaussians) else 1):
         if not len(best.collapsed) or generator is None:
             break
-        again = _fitted(data, _seeded(data, best, generator), rule, tolerance, max_iter)
+        again = likeliest(data, _seeded(data, best, generator), rule, tolerance, max_iter)
         if _standing(again) > _standing(best):
             best = again._replace(n_seeded=n_seeded)
     return best
 
 
-def collapsed_components(gaussians: Gaussians, total: float, rule: CovarianceRule) -> Tensor:
-    """Numbers of the components that are on too few rows to have a covariance of their own, (C,).
-
-    Fewer than F + 1 rows for "full", fewer than 2 for "diag" and "spherical", fewer than 1 for "tied" or where there is
-    a prior; and points, whose variances are all at the floor, on less than three times as many rows.
-
-    Args:
-        gaussians: the mixture.
-        total: how many rows there are.
-        rule: how covariances were found.
-    """
-    counts, kind = gaussians.weights * total, gaussians.kind
-    if gaussians.n_components == 1:
-        return counts.new_empty(0, dtype=torch.int64)  # the rows are flat, which no other seed would change
-    needed = {"full": gaussians.n_features + 1, "tied": 1}.get(kind, 2)
-    few = counts < (1 if rule.prior_rows else needed) - 1e-6
-    if rule.floor is not None and kind != "tied":
-        variances = gaussians.covariances.diagonal(dim1=-2, dim2=-1) if kind == "full" else gaussians.covariances
-        floor = rule.floor.mean() if kind == "spherical" else rule.floor
-        flat = variances <= floor * (1 + 1e-6)
-        few |= (flat if kind == "spherical" else flat.all(dim=-1)) & (counts < 3 * needed)
-    return few.nonzero()[:, 0]
-
-
-def _fitted(data: Prepared, start: Gaussians, rule: CovarianceRule, tolerance: float, max_iter: int) -> GaussianFit:
+def likeliest(data: Prepared, start: Gaussians, rule: CovarianceRule, tolerance: float, max_iter: int) -> GaussianFit:
     """EM from one start or several, and the best of what it found."""
 
     def e_step(gaussians: Gaussians) -> tuple[Moments, Tensor]:
@@ -140,6 +116,30 @@ def _fitted(data: Prepared, start: Gaussians, rule: CovarianceRule, tolerance: f
         own = found._replace(parameters=gaussians, bounds=bounds)
         fits.append(GaussianFit(gaussians, own, collapsed_components(gaussians, data.total, rule), 0))
     return max(fits, key=_standing)
+
+
+def collapsed_components(gaussians: Gaussians, total: float, rule: CovarianceRule) -> Tensor:
+    """Numbers of the components that are on too few rows to have a covariance of their own, (C,).
+
+    Fewer than F + 1 rows for "full", fewer than 2 for "diag" and "spherical", fewer than 1 for "tied" or where there is
+    a prior; and points, whose variances are all at the floor, on less than three times as many rows.
+
+    Args:
+        gaussians: the mixture.
+        total: how many rows there are.
+        rule: how covariances were found.
+    """
+    counts, kind = gaussians.weights * total, gaussians.kind
+    if gaussians.n_components == 1:
+        return counts.new_empty(0, dtype=torch.int64)  # the rows are flat, which no other seed would change
+    needed = {"full": gaussians.n_features + 1, "tied": 1}.get(kind, 2)
+    few = counts < (1 if rule.prior_rows else needed) - 1e-6
+    if rule.floor is not None and kind != "tied":
+        variances = gaussians.covariances.diagonal(dim1=-2, dim2=-1) if kind == "full" else gaussians.covariances
+        floor = rule.floor.mean() if kind == "spherical" else rule.floor
+        flat = variances <= floor * (1 + 1e-6)
+        few |= (flat if kind == "spherical" else flat.all(dim=-1)) & (counts < 3 * needed)
+    return few.nonzero()[:, 0]
 
 
 def _standing(fit: GaussianFit) -> tuple[int, float]:
