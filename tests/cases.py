@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
+from case_batches import C, F, binary, conditional, grey, one_hot, pixels, real, training
 from isthmus.boltzmann import RestrictedBoltzmannMachine
 from isthmus.corruption import Corruption
 from isthmus.distributions import reparameterise
@@ -43,8 +44,8 @@ from isthmus.objectives import (
 )
 from isthmus.priors import StandardNormal
 
-F, H, D, C = 35, 16, 3, 4
-"""Features (a 7 x 5 image), hidden width, dimension of the code, width of the condition."""
+H, D = 16, 3
+"""Hidden width, and dimension of the code."""
 
 
 class Case(NamedTuple):
@@ -52,47 +53,6 @@ class Case(NamedTuple):
     objective: Objective
     batch: Callable[[int], Batch]
     """n -> a batch of n examples, the same at every call and the first n of any larger one."""
-
-
-# --- data ------------------------------------------------------------------------------------------
-
-
-def uniform(n: int, width: int = F) -> Tensor:
-    return torch.rand(64, width, generator=torch.Generator().manual_seed(1))[:n]
-
-
-def binary(n: int) -> Batch:
-    x = uniform(n).round()
-    return Batch(x, x)
-
-
-def grey(n: int) -> Batch:
-    x = uniform(n)
-    return Batch(x, x)
-
-
-def pixels(n: int) -> Batch:
-    x = (uniform(n) * 255).round() / 255
-    return Batch(x, x)
-
-
-def real(n: int) -> Batch:
-    x = 4 * uniform(n) - 2
-    return Batch(x, x)
-
-
-def one_hot(n: int) -> Batch:
-    x = torch.nn.functional.one_hot((uniform(n, 7) * 5).long(), 5).flatten(1).float()
-    return Batch(x, x)
-
-
-def conditional(n: int) -> Batch:
-    return binary(n)._replace(condition=torch.eye(C)[torch.arange(n) % C])
-
-
-def training(n: int) -> Batch:
-    """As training has it: weighted, in the third step."""
-    return binary(n)._replace(weight=2 * uniform(n, 1)[:, 0], step=torch.tensor(3))
 
 
 # --- models ----------------------------------------------------------------------------------------
@@ -202,8 +162,8 @@ class EveryOtherUnit(Dropout):
 
 def vae_with_dropout() -> LatentVariableModel:
     model = vae()
-    for conditional in (model.encoder, model.decoder):
-        conditional.net.append(EveryOtherUnit(0.3))
+    for part in (model.encoder, model.decoder):
+        part.net.append(EveryOtherUnit(0.3))
     return model
 
 

@@ -37,6 +37,7 @@ def test_objectives_are_the_parameters():
     assert Autoencoder()._objective() == Reconstruction()
     vae = VAE(n_samples=3, free_bits=0.5, kl_warm_up=7)
     assert vae._objective() == ELBO(n_samples=3, free_bits=0.5, warm_up=7)
+    assert VAE(n_samples=2, gradient="score")._objective() == ELBO(n_samples=2, gradient="score")
     assert VAE()._objective() == ELBO()
 
 

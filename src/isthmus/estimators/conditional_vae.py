@@ -35,7 +35,7 @@ class ConditionalVAE(VAE):
 
     Args:
         n_components: dimension of the code.
-        n_samples, free_bits, kl_warm_up: see `VAE`.
+        n_samples, free_bits, kl_warm_up, gradient: see `VAE`.
         encoder: own network, rows (n, features) -> features (n, width); the condition is joined to these.
         decoder: own network, codes and conditions (n, n_components + n_conditions) -> features (n, width).
         hidden, activation, architecture, likelihood, max_epochs, batch_size, learning_rate, ...: see `BaseAutoencoder`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -41,6 +41,9 @@ class VAE(BaseAutoencoder):
         n_samples: samples of z a row and step.
         free_bits: nats of rate that each dimension of the code has for free; above 0 keeps dimensions in use.
         kl_warm_up: steps over which the weight of the rate rises from 0 to 1.
+        gradient: how the encoder's gradient is estimated: "reparameterised"; "stl", sticking the landing, whose noise
+            vanishes as the posterior becomes exact, without free_bits; or "score", the score function, for comparison,
+            with n_samples of 2 or more. The bound is the same.
         hidden, activation, encoder, decoder, likelihood, max_epochs, batch_size, learning_rate, ...: see
             `BaseAutoencoder`.
 
@@ -64,12 +67,15 @@ class VAE(BaseAutoencoder):
     n_samples: int = 1
     free_bits: float = 0.0
     kl_warm_up: int = 0
+    gradient: Literal["reparameterised", "stl", "score"] = "reparameterised"
 
     def _model(self, n_features: int) -> LatentVariableModel:
         return gaussian_vae(self, n_features)
 
     def _objective(self) -> Objective:
-        return ELBO(n_samples=self.n_samples, free_bits=self.free_bits, warm_up=self.kl_warm_up)
+        return ELBO(
+            n_samples=self.n_samples, free_bits=self.free_bits, warm_up=self.kl_warm_up, gradient=self.gradient
+        )
 
     def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """What the encoder says of the code of each row, q(z|x).
