@@ -3,6 +3,7 @@
 from .autoencoder import Autoencoder
 from .base import LatentEstimator
 from .bayesian_gaussian_mixture import BayesianGaussianMixture
+from .bayesian_neural_network import BayesianNeuralNetwork, BayesianNeuralNetworkClassifier
 from .bernoulli_mixture import BernoulliMixture
 from .classifier import PretrainedClassifier
 from .conditional_vae import ConditionalVAE
@@ -27,6 +28,8 @@ __all__ = [
     "VAE",
     "Autoencoder",
     "BaseAutoencoder",
+    "BayesianNeuralNetwork",
+    "BayesianNeuralNetworkClassifier",
     "BayesianGaussianMixture",
     "BernoulliMixture",
     "ConditionalVAE",

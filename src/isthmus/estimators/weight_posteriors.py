@@ -50,8 +50,8 @@ class BaseBayesianNetwork(Saved):
     Args:
         hidden: widths of the hidden layers; () is Bayesian linear or logistic regression.
         posterior: "laplace", a Gaussian over all weights around the most probable ones, for outputs that are linear in
-            them; "last-layer", the same over those of the last layer; "mean-field", independent Gaussians by variational
-            inference; "ensemble", networks from different starts; "dropout".
+            them; "last-layer", the same over those of the last layer; "mean-field", independent Gaussians by
+            variational inference; "ensemble", networks from different starts; "dropout".
         activation: of the hidden units.
         n_networks: trained from different starts, whose predictions are averaged; 5 for ensembles, else 1, if None.
         prior_precision: of all weights, whose prior is Gaussian around zero; None finds one for each layer by the

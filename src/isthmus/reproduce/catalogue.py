@@ -24,6 +24,7 @@ NAMES: dict[str, str] = {
     "sampling": "Claim: a VAE can be sampled where an autoencoder can't",
     "stacked-denoising": "Vincent et al. (2010): stacked denoising autoencoders, amounts and kinds of noise",
     "tight-bound": "Claim: the bound is tight where q is the posterior",
+    "uci-regression": "Five UCI regression sets in the published splits: predicted densities, in nats",
 }
 """What each table is. Its module, of the same name with _ for -, lies in `tables`."""
 

@@ -15,7 +15,7 @@ from .network import Network
 __all__ = ["LaplaceFit", "Linearised", "curvatures", "evidence", "fit_laplace", "jacobian", "linearised"]
 
 CHUNK = 256  # rows whose Jacobians are in memory at a time
-N_UPDATES = 3  # of precision and noise for one curvature
+N_UPDATES = 1  # of precision and noise for one curvature
 LOG_RANGE = (-8.0, 12.0)  # of precisions: beyond it a group of weights is free, or zero
 
 
@@ -183,10 +183,11 @@ def fit_laplace(
         for m in range(n_networks):
             state = _State(network, likelihood, x, y, vectors[m], groups, size, last_layer)
             for _ in range(0 if final else N_UPDATES):
-                new_logs, new_scales = state.update(logs[m], scales[m])
+                here = state.evidence(logs[m], scales[m])
+                new_logs, new_scales = state.updated(here.covariance, logs[m], scales[m])
                 logs[m] = new_logs if precision is None else logs[m]
                 scales[m] = new_scales if noise is None else scales[m]
-            found.append(state.evidence(logs[m], scales[m]))
+            found.append(state.evidence(logs[m], scales[m]) if final else here)
         history.append(float(torch.stack([each.log_evidence for each in found]).mean()))
     covariances = torch.stack([each.covariance for each in found])
     return LaplaceFit(vectors, scales, logs, covariances, torch.stack([each.log_evidence for each in found]), history)
@@ -215,10 +216,9 @@ class _State:
         fit = self.likelihood.log_likelihood(self.outputs, self.y, scales.double()).sum()
         return evidence(self._scaled(scales).sum(0), logs.double().exp()[self.groups], self.weights, fit)
 
-    def update(self, logs: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
-        """MacKay's fixed point, one step."""
+    def updated(self, covariance: Tensor, logs: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        """MacKay's fixed point, one step: precisions and noise from the covariance under the present ones."""
         matrices, precision = self._scaled(scales), logs.double().exp()
-        covariance = self.evidence(logs, scales).covariance
         sums = torch.zeros(3, len(logs), dtype=torch.float64, device=logs.device)
         per_weight = torch.stack((torch.ones_like(self.weights), covariance.diagonal(), self.weights.square()))
         count, variances, squares = sums.index_add(1, self.groups, per_weight)

@@ -96,13 +96,13 @@ class Network:
         """
         *hidden, (weight, bias) = self.layers(vector)
         for i, (w, b) in enumerate(hidden):
-            x = self.activate((x if perturb is None else perturb(i, x)) @ w + b.unsqueeze(-2))
-        return (x if perturb is None else perturb(len(hidden), x)) @ weight + bias.unsqueeze(-2)
+            x = self.activate(_affine(x if perturb is None else perturb(i, x), w, b))
+        return _affine(x if perturb is None else perturb(len(hidden), x), weight, bias)
 
     def features(self, vector: Tensor, x: Tensor) -> Tensor:
         """The last hidden layer and a one for the bias, (..., n, width + 1): the outputs are a linear map of them."""
         for w, b in self.layers(vector)[:-1]:
-            x = self.activate(x @ w + b.unsqueeze(-2))
+            x = self.activate(_affine(x, w, b))
         return torch.cat((x, torch.ones_like(x[..., :1])), -1)
 
     def initial(self, n_networks: int, generator: torch.Generator) -> Tensor:
@@ -129,3 +129,10 @@ class Network:
             numbers += [torch.full((outputs,), n_groups)]
             n_groups += 1
         return torch.cat(numbers)
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x W + b, in one pass over memory where there are several networks."""
+    if weight.ndim != 3:
+        return x @ weight + bias.unsqueeze(-2)
+    return torch.baddbmm(bias.unsqueeze(-2), x.expand(len(weight), *x.shape[-2:]), weight)

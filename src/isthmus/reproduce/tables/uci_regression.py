@@ -1,0 +1,159 @@
+"""Regression on five small sets of the UCI repository, in the published splits: how good are predicted densities?"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...estimators import BayesianNeuralNetwork
+from ...report.style import LIGHT, legend, new_figure, png, polish
+from ..results import Results
+from ..table import Job, Measure, Published, Row, Table
+
+__all__ = ["SETS", "TABLE", "split_rows"]
+
+# Set -> its file, its title, and published test log-likelihoods and errors: VI, PBP, MC dropout, deep ensembles.
+SETS: dict[str, tuple[str, str, tuple[float, ...], tuple[float, ...]]] = {
+    "boston": ("bostonHousing", "Boston", (-2.90, -2.57, -2.46, -2.41), (4.32, 3.01, 2.97, 3.28)),
+    "concrete": ("concrete", "Concrete", (-3.39, -3.16, -3.04, -3.06), (7.19, 5.67, 5.23, 6.03)),
+    "energy": ("energy", "Energy", (-2.39, -2.04, -1.99, -1.38), (2.65, 1.80, 1.66, 2.09)),
+    "wine": ("wine-quality-red", "Wine", (-0.98, -0.97, -0.93, -0.94), (0.65, 0.64, 0.62, 0.64)),
+    "yacht": ("yacht", "Yacht", (-3.43, -1.63, -1.55, -1.18), (6.89, 1.02, 1.11, 1.58)),
+}
+
+PUBLISHED = ("VI", "PBP", "MC dropout", "deep ensembles")
+
+# Row -> its label, the published column beside it, and settings.
+METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "laplace": (
+        "Laplace, precisions and noise by the marginal likelihood, 3 networks", "PBP",
+        {"posterior": "laplace", "n_networks": 3, "n_steps": 2500, "n_rounds": 20},
+    ),
+    "ensemble": (
+        "ensemble of 5, noise that depends on the input", "deep ensembles",
+        {"posterior": "ensemble", "n_networks": 5, "noise": "input", "n_steps": 1000},
+    ),
+    "dropout": ("MC dropout, rate by held-out rows", "MC dropout", {"posterior": "dropout", "n_steps": 2000}),
+    "mean-field": ("mean field, precisions and noise by the bound", "VI", {"posterior": "mean-field", "n_steps": 2500}),
+}  # fmt: skip
+
+HIDDEN = (50,)
+N_SPLITS = 20
+
+
+def split_rows(n: int, split: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train and to test on in the published splits, which are drawn one after the other from one seed."""
+    generator = np.random.RandomState(1)
+    for _ in range(split + 1):
+        order = generator.choice(range(n), n, replace=False)
+    border = round(0.9 * n)
+    return order[:border], order[border:]
+
+
+def _regression(job: Job) -> dict[str, float]:
+    """One split: its number is the seed."""
+    settings = dict(job.settings)
+    X, y, n_rows = job.data.x_train, job.data.y_train, settings.pop("n_rows")
+    if y is None:
+        raise ValueError(f"Expected data with targets, got {job.data.name} without; use a file with X and y.")
+    X, y = X.reshape(len(X), -1)[:n_rows].astype(np.float64), np.asarray(y, dtype=np.float64)[:n_rows]
+    train, test = split_rows(len(X), job.seed)
+    model = BayesianNeuralNetwork(random_state=job.seed, device="cpu", **settings).fit(X[train], y[train])
+    errors = model.predict(X[test]) - y[test]
+    return {
+        "log_likelihood": model.score(X[test], y[test]),
+        "rmse": math.sqrt(float(np.square(errors).mean())),
+        "coverage": 100 * float(model.calibration(X[test], y[test], levels=(0.9,)).coverage[0]),
+    }
+
+
+def _rows() -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            f"{name}-{method}",
+            f"{title}: {label}",
+            _regression,
+            {"hidden": HIDDEN, "n_rows": None, **settings},
+            {
+                "log_likelihood": Published(likelihoods[PUBLISHED.index(column)], "paper"),
+                "rmse": Published(errors[PUBLISHED.index(column)], "paper"),
+            },
+            seeds=N_SPLITS,
+            data=str(Path(os.environ.get("ISTHMUS_DATA", ""), "uci", f"{file}.npz")),
+        )
+        for method, (label, column, settings) in METHODS.items()
+        for name, (file, title, likelihoods, errors) in SETS.items()
+    )
+
+
+def _published_table() -> str:
+    """All published log-likelihoods and errors, in Markdown."""
+    lines = [f"| test log-likelihood (RMSE) | {' | '.join(PUBLISHED)} |", "|---" * (len(PUBLISHED) + 1) + "|"]
+    for _, title, likelihoods, errors in SETS.values():
+        cells = [f"{a:.2f} ({b:.2f})" for a, b in zip(likelihoods, errors, strict=True)]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _chart(results: Results) -> bytes | None:
+    """A panel a set: each method with its standard error over splits, and what was published."""
+    if not results.records:
+        return None
+    figure, methods = new_figure(8.6, 2.6), list(METHODS)
+    for panel, (name, (_, title, published, _)) in enumerate(SETS.items()):
+        axes = polish(figure.add_subplot(1, len(SETS), panel + 1), x="log-likelihood", grid="x")
+        axes.set_title(title, fontsize=9, color=LIGHT.ink)
+        for y, method in enumerate(reversed(methods)):
+            found = results.figure(f"{name}-{method}", "log_likelihood")
+            if found is None:
+                continue
+            error = 0.0 if math.isnan(found.deviation) else found.deviation / math.sqrt(found.n_seeds)
+            axes.plot([found.mean - error, found.mean + error], [y, y], color=LIGHT.models[0], linewidth=2)
+            axes.scatter([found.mean], [y], s=30, color=LIGHT.models[0], zorder=3, label="here" if y == 0 else None)
+            then = published[PUBLISHED.index(METHODS[method][1])]
+            words = "published" if y == 0 else None
+            axes.scatter([then], [y], s=44, marker="|", color=LIGHT.ink, linewidths=2, zorder=4, label=words)
+        shown = [f"{method}\n({METHODS[method][1]})" for method in reversed(methods)] if panel == 0 else []
+        axes.set_yticks(range(len(methods)), shown or [""] * len(methods))
+        axes.set_ylim(-0.6, len(methods) - 0.4)
+        if panel == 0:
+            legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.12), ncols=2, handletextpad=0.3)
+    return png(figure)
+
+
+TABLE = Table(
+    name="uci-regression",
+    title="Predicted densities on five small regression sets",
+    reference="""
+Hernández-Lobato, Adams (2015). Probabilistic backpropagation for scalable learning of Bayesian neural networks. ICML.
+Gal, Ghahramani (2016). Dropout as a Bayesian approximation. ICML.
+Lakshminarayanan, Pritzel, Blundell (2017). Simple and scalable predictive uncertainty estimation using deep ensembles.
+NeurIPS.
+""",
+    about=f"""
+Networks with one hidden layer of 50 ReLU units, as published, on five sets of the UCI repository, in the twenty
+published splits: a tenth of the rows to test on. **A seed is a split**: ± below is one standard deviation over splits,
+and the papers' standard errors are theirs over the square root of twenty. Log-likelihoods are mean nats a row in units
+of y; the last column is the share of test targets in central 90 % intervals. Files are looked for as
+`uci/bostonHousing.npz` and so on, with `X` and `y`, in the folder that `ISTHMUS_DATA` names.
+
+Published figures beside ours are those of the nearest method: PBP (probabilistic backpropagation) beside Laplace, and
+VI (Graves 2011) beside the mean field. All of them, as the papers of 2016 and 2017 give them:
+
+{_published_table()}
+""",
+    measures=(
+        Measure("log_likelihood", "log-likelihood, nats"),
+        Measure("rmse", "RMSE"),
+        Measure("coverage", "in 90 % intervals, %", 1),
+    ),
+    rows=_rows(),
+    data="digits",
+    data_options={"seed": None},
+    chart=_chart,
+    small={"hidden": (4,), "n_rows": 60, "n_steps": 20, "n_rounds": 2},
+)
