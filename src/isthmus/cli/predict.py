@@ -1,4 +1,4 @@
-"""`isthmus predict RUN`: the classes of data, as a file."""
+"""`isthmus predict RUN`: the classes or clusters of data, as a file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..estimators.blocks import row_blocks
+from ..evaluation.clusters import has_clusters
 from ..files import write_bytes
 from .main import UsageError
 from .options import RowsOptions
@@ -21,12 +22,12 @@ __all__ = ["PredictOptions", "run"]
 
 @dataclass(kw_only=True)
 class PredictOptions(RowsOptions):
-    """Write the most probable class of each row of some data, in their order, and how probable all classes are."""
+    """Write the most probable class, or cluster, of each row of some data, in their order, and how probable all are."""
 
     out: Path = Path("labels.csv")
     """File to write: .csv, or .npy for labels or probabilities alone."""
     probabilities: bool = False
-    """Write the probabilities of all classes too; in place of labels to .npy."""
+    """Write the probabilities of all classes or components too; in place of labels to .npy."""
 
 
 def run(arguments: list[str]) -> None:
@@ -36,14 +37,27 @@ def run(arguments: list[str]) -> None:
         raise UsageError(f"expected --out to end in .csv or .npy, got {str(options.out)!r}")
     estimator: Any
     estimator, X, _ = options.load()
-    if not hasattr(estimator, "predict_proba"):
+    if not hasattr(estimator, "predict"):
         raise ValueError(
-            f"Expected a classifier in {options.run}, got {type(estimator).__name__}; isthmus encode writes its codes."
+            f"Expected a classifier, mixture or k-means in {options.run}, got {type(estimator).__name__}; isthmus "
+            "encode writes its codes."
         )
+    if not hasattr(estimator, "predict_proba") and options.probabilities:
+        raise UsageError(f"expected no --probabilities for {type(estimator).__name__}, whose clusters are certain")
+    labels, probabilities, classes = _predicted(estimator, X)
+    write_bytes(options.out, _content(options, classes, labels, probabilities))
+    what = "clusters" if has_clusters(estimator) else "classes"
+    print_result({"rows": len(labels), what: len(classes), "out": str(options.out)}, options.json)
+
+
+def _predicted(estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The label of each row, the probabilities of all (of each row, or none), and the labels that there are."""
+    if not hasattr(estimator, "predict_proba"):
+        labels = np.concatenate([estimator.predict(block) for block in row_blocks(X)])
+        return labels, np.empty((len(labels), 0)), np.arange(estimator.n_clusters)
     probabilities = np.concatenate([estimator.predict_proba(block) for block in row_blocks(X)])
-    labels = estimator.classes_[probabilities.argmax(axis=1)]
-    write_bytes(options.out, _content(options, estimator.classes_, labels, probabilities))
-    print_result({"rows": len(labels), "classes": len(estimator.classes_), "out": str(options.out)}, options.json)
+    classes = np.arange(probabilities.shape[1]) if has_clusters(estimator) else estimator.classes_
+    return classes[probabilities.argmax(axis=1)], probabilities, classes
 
 
 def _content(options: PredictOptions, classes: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> bytes:

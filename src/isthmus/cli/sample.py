@@ -55,7 +55,12 @@ def run(arguments: list[str]) -> None:
         raise UsageError(f"expected --n of at least 1, got {options.n}")
     if options.prior == "none" and options.keep:
         raise UsageError("expected --keep with --prior gaussian or mixture, which it keeps")
-    estimator: Any = load_run(options.run, decodes=True)
+    estimator: Any = load_run(options.run)
+    if not hasattr(estimator, "sample"):
+        raise ValueError(
+            f"Expected a model to draw rows from in {options.run}, got {type(estimator).__name__}, which has no "
+            "distribution of rows; use isthmus encode, evaluate or predict."
+        )
     has_own = not isinstance(estimator, Autoencoder) or hasattr(estimator, "prior_")
     has_own = has_own or getattr(estimator, "is_belief_net_", False)
     if options.prior != "none":
@@ -65,7 +70,9 @@ def run(arguments: list[str]) -> None:
             "expected --prior gaussian or mixture: an autoencoder learns no distribution to draw codes from"
         )
     told = _conditions(estimator, options)
-    rows, names = own_units(options.run, estimator.sample(options.n, random_state=options.seed, **told))
+    drawn = estimator.sample(options.n, random_state=options.seed, **told)
+    # Mixtures give the component of each row beside them.
+    rows, names = own_units(options.run, drawn[0] if isinstance(drawn, tuple) else drawn)
     write_rows(options.out, [rows], len(rows), "feature", names)
     print_result({"rows": options.n, "out": str(options.out)}, options.json)
 

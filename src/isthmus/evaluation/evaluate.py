@@ -14,6 +14,7 @@ from torch import Tensor
 from ..data.shards import Shards, is_large_map
 from .chunks import CHUNK_SIZE
 from .classification import evaluate_classifier
+from .clusters import evaluate_clusters, has_clusters
 from .given import given
 from .likelihood import NoDensityError, bound, importance_log_likelihood
 from .mean import Mean
@@ -47,7 +48,7 @@ def evaluate(
     All of them: squared error. Models with a likelihood: the exact one, or its bound with distortion and rate, and
     by importance sampling. With labels: how well simple classifiers read them from the codes. Densities are in units
     of the data (pixels in [0, 1]), so that models of the same data compare. Classifiers have other ones, of their
-    labels: see `evaluate_classifier`.
+    labels: see `evaluate_classifier`; so have mixtures and clusters: see `evaluate_clusters`.
 
     Args:
         estimator: a fitted estimator.
@@ -79,6 +80,8 @@ def evaluate(
     """
     if hasattr(estimator, "predict_log_proba"):
         return evaluate_classifier(estimator, X, y)
+    if has_clusters(estimator):
+        return evaluate_clusters(estimator, X, y)
     X = Shards(X) if is_large_map(X) else X
     if (X_train is None) != (y_train is None):
         raise ValueError("Expected X_train and y_train together, got one of them.")

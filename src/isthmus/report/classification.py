@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from .html import Figures, Highlight, Section
 from .plots import shorten
@@ -25,7 +26,7 @@ MOST_CLASSES = 30
 
 def classifies(estimator: Any) -> bool:
     """Whether it is a classifier that a report can say something of."""
-    return hasattr(estimator, "predict_proba")
+    return is_classifier(estimator)
 
 
 def summary(views: Sequence[ModelView], data: Any, measures: Mapping[str, Any]) -> tuple[str, ...]:
