@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["Prepared"]
+__all__ = ["Prepared", "filled"]
 
 BLOCK_NUMBERS = 2**20
 
@@ -78,3 +78,22 @@ class Prepared:
             centred = self.rows[here].double() - self.center
             found.addmm_((centred * self.shares(here)[:, None]).T, centred)
         return found
+
+
+def filled(rows: Tensor, weight: Tensor | None = None) -> tuple[Prepared, Tensor]:
+    """Rows whose missing values, NaN, are the means of their columns, to start from; and the variances of what is seen.
+
+    Args:
+        rows: (n, F), each column with a value in some row that counts.
+        weight: how many rows each row counts as, (n,).
+
+    Example:
+        >>> data, variances = filled(torch.tensor([[1.0], [float("nan")], [3.0]]))
+        >>> data.rows[1], variances
+        (tensor([2.]), tensor([1.], dtype=torch.float64))
+    """
+    share = torch.ones(len(rows), dtype=torch.float64, device=rows.device) if weight is None else weight.double()
+    seen = share @ (~rows.isnan()).double()
+    means = (share @ rows.double().nan_to_num(0.0)) / seen
+    data = Prepared(torch.where(rows.isnan(), means.to(rows.dtype), rows), weight)
+    return data, data.variances * data.total / seen

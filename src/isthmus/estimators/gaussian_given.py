@@ -1,0 +1,151 @@
+"""What a mixture of Gaussians says of some values given others, and how it goes on learning."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ..mixtures.conditional import ConditionalGaussians, conditional
+from ..mixtures.covariance_rule import CovarianceRule
+from ..mixtures.gaussian import Gaussians
+from ..mixtures.missing import draw_missing, impute
+from ..mixtures.moments import Moments
+from ..mixtures.online import OnlineMixture, online_step
+from .blocks import checked_weight
+from .common import random_generator
+from .mixture import BaseMixture
+
+__all__ = ["GaussianGiven"]
+
+
+class GaussianGiven(BaseMixture):
+    """A mixture of Gaussians as it is used once fitted: missing values, some columns from others, more rows.
+
+    Attributes:
+        n_seen_: rows learnt from, by weight; `partial_fit` goes on from them.
+    """
+
+    means_: np.ndarray
+    covariances_: np.ndarray
+    collapsed_: list[int]
+    n_seeded_: int
+    n_seen_: float
+
+    @abstractmethod
+    def _gaussians(self) -> Gaussians:
+        """The mixture, on the device."""
+
+    @abstractmethod
+    def _rule(self, variances: Tensor) -> CovarianceRule:
+        """What keeps covariances from collapsing, of rows with these variances."""
+
+    @abstractmethod
+    def _take(self, gaussians: Gaussians) -> None:
+        """Take over a mixture."""
+
+    def impute(
+        self, X: Any, n_draws: int | None = None, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray:
+        """Rows whose missing values, NaN, are filled in from the values that are there.
+
+        Args:
+            X: rows as at fit, with NaN for what is missing.
+            n_draws: None fills in E[x_missing | x_seen]; a number gives so many tables drawn from
+                p(x_missing | x_seen), for multiple imputation.
+            random_state: of the draws; None takes the estimator's own.
+
+        Returns:
+            Rows in the units and the shape of the data, (n, *feature_shape_), or (n_draws, n, *feature_shape_).
+
+        Raises:
+            ValueError: rows of another shape or out of range, or n_draws below 1.
+        """
+        check_is_fitted(self)
+        gaussians, scale = self._gaussians(), self.scaling_.scale
+        if n_draws is None:
+            return self._shaped(self._of_rows(X, lambda rows: impute(rows, gaussians)) * scale)
+        if n_draws < 1:
+            raise ValueError(f"Expected n_draws >= 1, got {n_draws}.")
+        seed = int(random_generator(self.random_state if random_state is None else random_state).randint(2**31 - 1))
+        generator = torch.Generator(device=gaussians.means.device).manual_seed(seed)
+        rows = torch.from_numpy(self.data_units(self._rows(X))).to(gaussians.means)
+        drawn = draw_missing(rows, gaussians, generator, int(n_draws)).cpu().numpy() * scale
+        return drawn.reshape(*drawn.shape[:2], *self.feature_shape_)
+
+    def conditional(self, values: Any, given: Sequence[int]) -> ConditionalGaussians:
+        """The mixture of the other columns given the values of some: regression with all that a density says.
+
+        Args:
+            values: of the columns that are known, (n, A), in units of the data (pixels in [0, 1]).
+            given: numbers of those columns, in the order of the values.
+
+        Returns:
+            A mixture for each row, with `mean()`, `covariance()`, `log_density(values)` and `sample(generator)`, all
+            tensors on the CPU; its `asked` are the numbers of the other columns, in their order.
+
+        Raises:
+            ValueError: columns that are not there, or values of another shape.
+        """
+        check_is_fitted(self)
+        known = torch.as_tensor(np.asarray(values, dtype=np.float64))
+        return conditional(self._gaussians().each(Tensor.cpu), given, known)
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn from some more rows: one step of stepwise EM, in which what was learnt before fades slowly.
+
+        The first rows are fitted as `fit` does, so let them be some hundreds.
+
+        Args:
+            X: some rows, (m, features) or images; NaN where a value is missing.
+            y: ignored.
+            sample_weight: how many rows each row counts as, (m,).
+
+        Returns:
+            The estimator itself; `log_likelihoods_` ends with that of these rows before they were learnt from.
+
+        Raises:
+            ValueError, TypeError: bad data, or rows of another shape than before.
+        """
+        if not hasattr(self, "means_"):
+            return self.fit(X, sample_weight=sample_weight)
+        with self._all_or_nothing():
+            rows = self._rows(X)
+            weight = None if sample_weight is None else torch.from_numpy(checked_weight(sample_weight, rows))
+            x = torch.from_numpy(self.data_units(rows)).to(self._device())
+            weight = None if weight is None else weight.to(x)
+            gaussians = self._gaussians()
+            before = OnlineMixture(gaussians, _moments(gaussians), self.n_seen_)
+            after, likelihood = online_step(before, x, weight, rule=self._rule(_variances(gaussians)))
+            self._take(after.gaussians)
+            self.n_seen_, self.n_iter_ = after.n_seen, self.n_iter_ + 1
+            self.log_likelihoods_, self.lower_bound_ = [*self.log_likelihoods_, likelihood], likelihood
+        return self
+
+    def _plain(self) -> dict[str, Any]:
+        return super()._plain() | {"n_seen_": float}
+
+
+def _moments(gaussians: Gaussians) -> Moments:
+    """Moments, a row, that the mixture follows from."""
+    weights, means, covariances, kind = gaussians
+    if kind == "full":
+        covariances = weights[:, None, None] * covariances
+    elif kind == "diag":
+        covariances = weights[:, None] * covariances
+    elif kind == "spherical":
+        covariances = (weights * covariances)[:, None].expand_as(means)
+    return Moments(weights, means, covariances, kind)
+
+
+def _variances(gaussians: Gaussians) -> Tensor:
+    """Variance of each feature under the mixture, (F,)."""
+    weights, means, covariances, kind = gaussians
+    within = covariances.diagonal(dim1=-2, dim2=-1) if kind in ("full", "tied") else covariances
+    within = within[:, None] if kind == "spherical" else within
+    return weights @ (within.expand_as(means) + (means - weights @ means).square())
