@@ -10,6 +10,7 @@ from .conditional_vae import ConditionalVAE
 from .contractive import ContractiveAutoencoder
 from .denoising import DenoisingAutoencoder
 from .factor_analysis import FactorAnalysis
+from .gaussian_mixture import CollapsedComponentWarning, GaussianMixture
 from .k_sparse import KSparseAutoencoder
 from .kmeans import KMeans
 from .network import BaseAutoencoder
@@ -32,10 +33,12 @@ __all__ = [
     "BayesianNeuralNetworkClassifier",
     "BayesianGaussianMixture",
     "BernoulliMixture",
+    "CollapsedComponentWarning",
     "ConditionalVAE",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "FactorAnalysis",
+    "GaussianMixture",
     "KMeans",
     "KSparseAutoencoder",
     "LatentEstimator",

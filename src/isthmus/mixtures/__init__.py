@@ -12,14 +12,44 @@ from .bernoulli import (
     maximised_bernoullis,
     start_bernoullis,
 )
+from .covariance_rule import CovarianceRule, log_prior, regularised
 from .em import EMResult, em
-from .gaussian import Gaussians, rows_from_noise
+from .gaussian import (
+    Gaussians,
+    component_log_densities,
+    log_density,
+    precisions_cholesky,
+    responsibilities,
+    rows_from_noise,
+    sample,
+)
+from .gaussian_fit import GaussianFit, collapsed_components, fit_gaussians
+from .gaussian_start import start_gaussians
+from .gaussian_sums import expectations
 from .kmeans import Clusters, closest, k_means, k_means_plus_plus, lloyd, squared_distances
 from .mini_batch import mini_batch_k_means, mini_batch_step
+from .moments import Moments, maximised
+from .prepared import Prepared
 from .variational_bound import divergence, fit_variational, predictive_log_joint, student_parameters
 from .variational_gaussian import GaussianPrior, VariationalGaussians, expected_log_joint, moments_of, posterior_of
 
 __all__ = [
+    "CovarianceRule",
+    "log_prior",
+    "regularised",
+    "component_log_densities",
+    "log_density",
+    "precisions_cholesky",
+    "responsibilities",
+    "sample",
+    "GaussianFit",
+    "collapsed_components",
+    "fit_gaussians",
+    "start_gaussians",
+    "expectations",
+    "Moments",
+    "maximised",
+    "Prepared",
     "posterior_of",
     "moments_of",
     "expected_log_joint",
