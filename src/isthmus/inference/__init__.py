@@ -5,7 +5,7 @@ Pure functions of torch tensors; `fit_posterior` is where to start.
 
 from .density import LogDensity
 from .divergences import divergence, fit_moments, match_moments
-from .families import Family, Flow, FullRank, GaussianMixtureFamily, LinearFamily, LowRank, MeanField
+from .families import Family, Flow, FullRank, GaussianMixtureFamily, LinearFamily, LowRank, MeanField, Student
 from .fit import fit_posterior
 from .gradients import evidence_bound, importance_weighted_bound, leave_one_out, path_log_prob
 from .linear_response import linear_response, linear_response_of
@@ -28,6 +28,7 @@ __all__ = [
     "Parameters",
     "Posterior",
     "Quantity",
+    "Student",
     "StochasticFit",
     "divergence",
     "effective_sample_size",

@@ -8,15 +8,18 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from .draws import standard_draws
-from .families import Family, Flow, FullRank, GaussianMixtureFamily, LowRank, MeanField
+from .families import Family, Flow, FullRank, GaussianMixtureFamily, LowRank, MeanField, Student
 from .laplace import fit_laplace
 from .problem import Problem
+from .stochastic import fit_family
 from .variational import DENSE, MeanFieldFit, fit_full_rank
 
 __all__ = ["FAMILIES", "Candidate", "climb", "fit_named"]
 
 # Names that `fit_posterior` takes; "linear-response" is the mean-field fit with covariances by linear response.
 FAMILIES = ("auto", "mean-field", "linear-response", "full-rank", "low-rank", "mixture", "flow", "laplace")
+
+MOST_FOR_TAILS = 50  # dimensions; in more, too few draws of heavier tails are where the mass is
 
 
 class Candidate(NamedTuple):
@@ -28,14 +31,31 @@ class Candidate(NamedTuple):
     note: str = ""
 
 
-def climb(problem: Problem, fit: MeanFieldFit, generator: torch.Generator) -> Iterator[Candidate]:
-    """Richer and richer families, each fitted when it is asked for."""
-    names = ("full-rank", "flow") if problem.log_density.dim <= DENSE else ("low-rank", "flow")
-    for name in names:
+def climb(
+    problem: Problem,
+    fit: MeanFieldFit,
+    several: GaussianMixtureFamily | None,
+    generator: torch.Generator,
+    notes: list[str],
+) -> Iterator[Candidate]:
+    """Richer and richer families, each fitted when it is asked for.
+
+    Heavier tails cost no fit. Of several optima only a mixture is tried further: other families would settle in one.
+    """
+    if several is not None:
+        yield _stochastic("mixture", several, problem, generator)
+        return
+    guess, dim = fit.response, problem.log_density.dim
+    if guess is not None and dim <= MOST_FOR_TAILS:
+        student = Student(dim, guess.location.detach(), guess.factor.detach(), dtype=problem.log_density.dtype)
+        yield Candidate("Student's t by linear response", student, fit.optimum.converged)
+    for name in ("full-rank", "flow") if dim <= DENSE else ("low-rank", "flow"):
         try:
             yield fit_named(name, problem, fit, generator)
-        except ModuleNotFoundError as error:
-            yield Candidate(name, fit.family, converged=False, note=f"A flow was left out: {error}")
+        except ModuleNotFoundError:
+            notes.append("A flow of one dimension takes zuko, which is not installed: pip install isthmus[flows].")
+        except ValueError as error:  # a density with borders, at which this family's start has draws beyond
+            notes.append(f"{name.capitalize()} was left out: {error}.")
 
 
 def fit_named(
@@ -76,11 +96,13 @@ def fit_named(
             start = guess if guess is not None else _diagonal(fit)
             family, optimum = fit_full_rank(log_density, start, noise.to(log_density.device), problem.free_names)
             return Candidate("full-rank", family, optimum.converged)
-    from .stochastic import fit_family
-
     start = _start(name, fit, log_density.dtype)
-    found = fit_family(log_density, start, direction=direction, generator=generator, **options)
-    return Candidate(name, found.family, found.converged, found.message)
+    return _stochastic(name, start, problem, generator, direction=direction, **options)
+
+
+def _stochastic(name: str, start: Family, problem: Problem, generator: torch.Generator, **options: Any) -> Candidate:
+    found = fit_family(problem.log_density, start, generator=generator, **options)
+    return Candidate(name, found.family, found.converged, f"{name.capitalize()}: {found.message}.")
 
 
 def _start(name: str, fit: MeanFieldFit, dtype: torch.dtype) -> Family:

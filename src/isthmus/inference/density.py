@@ -134,12 +134,17 @@ class LogDensity:
                 return False
             single, cause = _outcome(self.function, points[0])
         if cause is not None and reason is not None:
-            raise ValueError(f"Expected a log-density of a vector ({self.dim},) or of draws (S, {self.dim}): {cause}")
+            raise ValueError(
+                f"Expected a log-density of a vector ({self.dim},) or of draws (S, {self.dim}), got an error: {cause}"
+            ) from cause
         if cause is None and not isinstance(single, Tensor):
             raise TypeError(f"Expected the log-density to return a tensor, got {type(single).__name__}")
         shape = tuple(single.shape) if isinstance(single, Tensor) else None
         if shape == ():
-            raise ValueError(f"Expected a log-density that torch.func.vmap can batch, got one that it can't: {why}")
+            raise ValueError(
+                "Expected a log-density that torch.func.vmap can batch, got one that reads values out of tensors "
+                "(.item(), if); use torch.where, or write it for draws (S, dim)"
+            ) from why
         raise ValueError(
             f"Expected a log-density that returns a scalar for a vector ({self.dim},), or ({n},) for draws "
             f"({n}, {self.dim}), got {shape if shape is not None else cause}; sum over everything but the draws"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -18,6 +19,8 @@ from .variational import FEW, MeanFieldFit, fit_mean_field, mean_field_noise
 from .weigh import TRUSTED_KHAT, Weighed, weigh
 
 __all__ = ["fit_posterior"]
+
+ENOUGH = 0.25  # of the draws, as effective sample size; with fewer, a better family is looked for
 
 
 def fit_posterior(
@@ -107,7 +110,8 @@ def _mean_field(
     """The mean-field fit, and the few draws that it began with."""
     target = problem.log_density
     noise, few = mean_field_noise(n_draws, target, generator), mean_field_noise(FEW, target, generator)
-    theta = finite_start(target, noise, None if start is None else problem.vector(start), generator)
+    everything = torch.cat([noise, few])
+    theta = finite_start(target, everything, None if start is None else problem.vector(start), generator)
     return fit_mean_field(target, theta, noise, few, problem.free_names), few
 
 
@@ -117,47 +121,55 @@ def _climbing(
     """Linear response first; richer families while k-hat says that it is no stand-in."""
     target, notes = problem.log_density, []
     others = other_optima(fit, few, n_starts, generator, problem.free_names)
+    several = None
     if others:
         notes.append(_about_others(fit, others))
         fits = sorted([fit, *others], key=lambda one: one.optimum.value)
-        fit = fits[0]
-        first = Candidate(f"mixture of {len(fits)} optima", mixture_of(fits), fit.optimum.converged)
+        fit, several = fits[0], mixture_of(fits)
+        first = Candidate(f"mixture of {len(fits)} optima", several, fit.optimum.converged)
     else:
         first = fit_named("linear-response", problem, fit, generator)
     tried = [(first, weigh(target, first.family, n_weighed, generator))]
-    if not tried[0][1].trusted:
-        for candidate in climb(problem, fit, generator):
+    if not _is_good(*tried[0]):
+        for candidate in climb(problem, fit, several, generator, notes):
             tried.append((candidate, weigh(target, candidate.family, n_weighed, generator)))
-            if tried[-1][1].trusted:
+            if _is_good(*tried[-1]):
                 break
     return _posterior(problem, tried, notes, generator)
+
+
+def _is_good(candidate: Candidate, weighed: Weighed) -> bool:
+    return candidate.converged and weighed.trusted and weighed.effective_sample_size >= ENOUGH * len(weighed.draws)
 
 
 def _posterior(
     problem: Problem, tried: list[tuple[Candidate, Weighed]], notes: list[str], generator: torch.Generator
 ) -> Posterior:
-    """The first that can be trusted, or else the one of the highest bound; in words, too."""
-    trusted = [pair for pair in tried if pair[1].trusted]
-    candidate, weighed = trusted[0] if trusted else max(tried, key=lambda pair: pair[1].bound)
+    """The best of what was tried, in words, too."""
+    # A bound above another's evidence says that the other one misses a part of the posterior.
+    known = max([-inf, *(weighed.bound - 5 * weighed.bound_error for _, weighed in tried if weighed.bound > -inf)])
+
+    def worth(pair: tuple[Candidate, Weighed]) -> tuple[bool, bool, bool, float]:
+        candidate, weighed = pair
+        whole = weighed.log_evidence > known - 0.5
+        return whole and _is_good(*pair), whole and weighed.trusted, candidate.converged, weighed.bound
+
+    candidate, weighed = max(tried, key=worth)
     steps = [
-        Step(one.name, judged.khat, judged.bound, judged.bound_error,
-             float(judged.sample.effective_sample_size) if judged.sample is not None else 0.0)
+        Step(one.name, judged.khat, judged.bound, judged.bound_error, judged.effective_sample_size)
         for one, judged in tried
-    ]  # fmt: skip
+    ]
+    message = [*_story(tried, candidate, weighed, problem.log_density), *notes, *problem.notes]
     return Posterior(
         weighed, problem.log_density, problem.parameters, problem.names, steps, generator,
-        converged=candidate.converged, family=candidate.name,
-        message=" ".join([*_story(tried, candidate, weighed, problem.log_density), *notes, *problem.notes]),
+        converged=candidate.converged, family=candidate.name, message=" ".join(message),
     )  # fmt: skip
 
 
 def _story(
     tried: list[tuple[Candidate, Weighed]], chosen: Candidate, weighed: Weighed, log_density: LogDensity
 ) -> list[str]:
-    said = []
-    for candidate, judged in tried:
-        if candidate is not chosen:
-            said.append(f"{candidate.name.capitalize()} was tried: k-hat {judged.khat:.2f}.")
+    said = [f"Tried: {one.name}, k-hat {w.khat:.2f}." for one, w in tried if one is not chosen]
     if weighed.trusted:
         said.append("Moments and draws are importance-corrected.")
     else:

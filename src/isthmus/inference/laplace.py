@@ -41,7 +41,7 @@ def fit_laplace(log_density: LogDensity, start: Vector) -> tuple[FullRank, Optim
             hessian = product(torch.eye(dim, dtype=point.dtype, device=point.device)[:, None])[:, 0]
             return -gradient[0].double().cpu().numpy(), -(0.5 * (hessian + hessian.mT)).double().cpu().numpy()
 
-        return -float(values[0]), derivatives
+        return -float(values[0]) if bool(gradient.isfinite().all()) else np.inf, derivatives
 
     def longest(x: Vector, step: Vector) -> float:
         return 1 / max(1.0, float((np.abs(step) / (100 * (1 + np.abs(x)))).max()))

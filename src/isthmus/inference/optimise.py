@@ -61,6 +61,8 @@ def newton(
         raise ValueError("Expected a finite log-density where the optimiser starts, got none; use start=...")
     while True:
         gradient, hessian = derivatives()
+        if not np.isfinite(hessian).all():
+            return Optimum(theta, current, None, converged=False, n_steps=steps)
         step, positive = _direction(gradient, hessian)
         gain = -0.5 * float(gradient @ step)
         if gain < tolerance and positive:
@@ -172,7 +174,8 @@ def newton_cg(
 
 def _whitening(hessian: Vector) -> tuple[Vector, bool]:
     """A basis in which the Hessian, its eigenvalues by their size, is the identity; whether all were positive."""
-    scale = 1 / np.sqrt(np.maximum(np.abs(hessian.diagonal()), 1e-300))
+    sizes = np.abs(hessian.diagonal())
+    scale = 1 / np.sqrt(np.where(sizes > 1e-100, sizes, 1.0))
     values, vectors = np.linalg.eigh(hessian * scale * scale[:, None])
-    sizes = np.maximum(np.abs(values), 1e-12 * np.abs(values).max())
+    sizes = np.maximum(np.abs(values), 1e-12 * max(1.0, np.abs(values).max()))
     return scale[:, None] * vectors / np.sqrt(sizes), bool(values[0] > 0)

@@ -83,9 +83,7 @@ class Posterior:
         self.approximation: Family = weighed.family
         self.family, self.converged, self.message = family, converged, message
         self.khat, self.bound, self.bound_error = weighed.khat, weighed.bound, weighed.bound_error
-        sample = weighed.sample
-        self.effective_sample_size = float(sample.effective_sample_size) if sample is not None else 0.0
-        self.log_evidence = float(sample.smoothed_log_evidence) if sample is not None else -torch.inf
+        self.effective_sample_size, self.log_evidence = weighed.effective_sample_size, weighed.log_evidence
         self._weights = weighed.log_weights.exp()
 
     @property

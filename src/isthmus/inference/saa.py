@@ -59,7 +59,8 @@ class MeanFieldObjective:
             hessian = np.block([[mean, cross], [cross.T, scale]])
             return self._gradient(gradient, pushed), 0.5 * (hessian + hessian.T)
 
-        return self._value(values, theta), derivatives
+        finite = bool(gradient.isfinite().all())
+        return self._value(values, theta) if finite else np.inf, derivatives
 
     def product(self, theta: Vector) -> Callable[[Vector], Vector]:
         """The Hessian at theta as a function of a vector (2 dim,)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
 
 import numpy as np
 import torch
@@ -13,11 +12,12 @@ from torch import Tensor, nn
 from .families.mixture import GaussianMixtureFamily
 from .optimise import ImproperDensityError, lbfgs, newton
 from .saa import MeanFieldObjective
-from .variational import MeanFieldFit, mean_field_at
+from .variational import MeanFieldFit, guarded, mean_field_at
 
 __all__ = ["mixture_of", "other_optima"]
 
 Vector = NDArray[np.float64]
+MOST = 8  # optima to look for
 WORSE = 12.0  # nats; an optimum of that much less evidence holds nothing of the posterior
 
 
@@ -26,7 +26,8 @@ def other_optima(
 ) -> list[MeanFieldFit]:
     """Mean-field optima other than one, found from other starts: few draws until it is clear where they lead.
 
-    Starts are the mirror image of the fit, in turn with points near the origin and some ten standard deviations off.
+    Starts are the mirror image of the fit, points near the origin and some ten standard deviations off in turn, and the
+    mirror image of whatever is found.
 
     Args:
         fit: the one known, of a positive definite Hessian.
@@ -41,9 +42,10 @@ def other_optima(
     hessian, dim = fit.optimum.hessian, fit.objective.dim
     if hessian is None or fit.response is None:
         return []
-    rough = MeanFieldObjective(fit.objective.log_density, few)
-    found = [fit]
-    for at in _starts(fit, n_starts, generator):
+    rough, longest = MeanFieldObjective(fit.objective.log_density, few), guarded(names)
+    found, starts = [fit], _starts(fit, n_starts, generator)
+    while starts and len(found) <= MOST:
+        at = starts.pop(0)
         theta = np.concatenate([at, fit.optimum.theta[dim:]])
         if not np.isfinite(rough.value_and_gradient(theta)[0]):
             continue
@@ -54,19 +56,20 @@ def other_optima(
         if any(_same(led.theta, known) for known in found):
             continue
         try:
-            optimum = newton(fit.objective.second_order, led.theta)
+            optimum = newton(fit.objective.second_order, led.theta, longest=longest)
         except (ImproperDensityError, ValueError):
             continue
         other = mean_field_at(fit.objective.log_density, fit.objective, optimum)
         if optimum.converged and other.response is not None and not any(_same(optimum.theta, k) for k in found):
             found.append(other)
+            starts.append(-optimum.theta[:dim])
     best = min(one.optimum.value for one in found)
     others = [one for one in found[1:] if one.optimum.value < best + WORSE]
     return sorted(others, key=lambda one: one.optimum.value)
 
 
 def mixture_of(fits: Sequence[MeanFieldFit]) -> GaussianMixtureFamily:
-    """A mixture of the linear-response normals at several optima, weighted by their bounds."""
+    """A mixture of the linear-response normals at several optima, weighted by their bounds, none very small."""
     responses = [fit.response for fit in fits if fit.response is not None]
     dim, like = responses[0].dim, responses[0].location
     family = GaussianMixtureFamily(dim, len(responses), covariance="full", dtype=like.dtype)
@@ -81,7 +84,8 @@ def mixture_of(fits: Sequence[MeanFieldFit]) -> GaussianMixtureFamily:
             volume = float(diagonal.log().sum() - fit.family.log_scale.sum())
             family.logits[k] = -fit.optimum.value + volume
         family.lower = nn.Parameter(lower)
-        family.logits.sub_(family.logits.logsumexp(0)).clamp_(min=log(1e-4))
+        # Each has its share of the draws, so that none that matters goes unseen.
+        family.logits.copy_((0.9 * family.logits.softmax(0) + 0.1 / len(responses)).log())
     return family.to(like.device)
 
 

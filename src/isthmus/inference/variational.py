@@ -17,12 +17,20 @@ from .linear_response import linear_response
 from .optimise import ImproperDensityError, Optimum, lbfgs, newton, newton_cg
 from .saa import FullRankObjective, MeanFieldObjective
 
-__all__ = ["DENSE", "MeanFieldFit", "fit_full_rank", "fit_mean_field", "mean_field_noise"]
+__all__ = [
+    "DENSE",
+    "FEW",
+    "MeanFieldFit",
+    "fit_full_rank",
+    "fit_mean_field",
+    "guarded",
+    "mean_field_at",
+    "mean_field_noise",
+]
 
 Vector = NDArray[np.float64]
 
-# Dimensions up to which a Hessian of the bound is computed whole.
-DENSE = 200
+DENSE = 200  # dimensions up to which a Hessian of the bound is computed whole
 FEW = 8  # draws that are enough to come near an optimum
 LARGEST_LOG_SCALE, LARGEST_LOCATION = 25.0, 1e12  # beyond, no posterior is: the bound grows without end
 
@@ -66,7 +74,7 @@ def fit_mean_field(
         the fit.
     """
     objective, rough = MeanFieldObjective(log_density, noise), MeanFieldObjective(log_density, few)
-    dim, longest = log_density.dim, _guarded(names)
+    dim, longest = log_density.dim, guarded(names)
     if dim <= DENSE:
         near = newton(rough.second_order, start, longest=longest, tolerance=0.05)
         at = near.theta if np.isfinite(objective.value_and_gradient(near.theta)[0]) else start
@@ -117,7 +125,7 @@ def fit_full_rank(
     return FullRank(log_density.dim, location, factor, dtype=log_density.dtype), optimum
 
 
-def _guarded(names: Sequence[str]) -> Callable[[Vector, Vector], float]:
+def guarded(names: Sequence[str]) -> Callable[[Vector, Vector], float]:
     """The share of Newton's step to take: scales change by e^2 at most, means by a hundred times their size."""
 
     def longest(theta: Vector, step: Vector) -> float:

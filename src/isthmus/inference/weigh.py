@@ -46,6 +46,16 @@ class Weighed(NamedTuple):
         return self.khat <= TRUSTED_KHAT
 
     @property
+    def effective_sample_size(self) -> float:
+        """How many independent draws of the target the weighted ones are worth."""
+        return float(self.sample.effective_sample_size) if self.sample is not None else 0.0
+
+    @property
+    def log_evidence(self) -> float:
+        """Log of the mean smoothed weight, in nats."""
+        return float(self.sample.smoothed_log_evidence) if self.sample is not None else -inf
+
+    @property
     def log_weights(self) -> Tensor:
         """Log weights of sum one that moments are taken with, (S,): smoothed where trusted, else all alike."""
         if self.sample is not None and self.trusted:
@@ -80,5 +90,7 @@ def weigh(log_density: LogDensity, family: Family, n_draws: int, generator: torc
     if outside == n_draws:
         return Weighed(family, None, draws, inf, -inf, nan, outside)
     sample = ImportanceSample.of(draws, ratio)
+    if ratio.max() - ratio.quantile(0.8) < 1e-6:  # a fifth of the draws have the largest weight: there is no tail
+        sample = sample._replace(khat=torch.zeros_like(sample.khat))
     error = nan if outside else float(ratio.std()) / n_draws**0.5
     return Weighed(family, sample, draws, float(sample.khat), float(ratio.mean()), error, outside)
