@@ -107,7 +107,7 @@ def test_truth_values_are_numbers_and_equal_names_are_told_apart(tmp_path):
         ("", {}, "got an empty file"),
         ("\u00e4,v\n1,2\n", {"encoding": "utf-16"}, "UTF-8"),
         ("u\n1\n", {"text": "hot"}, "text as one of error, drop, one-hot, got 'hot'"),
-        ("u\n1\n", {"missing": "zero"}, "missing as one of error, drop-rows, mean, got 'zero'"),
+        ("u\n1\n", {"missing": "zero"}, "missing as one of error, drop-rows, mean, keep, got 'zero'"),
     ],
 )
 def test_tables_are_refused_with_the_column_and_what_to_do(text, options, message, tmp_path):

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -49,8 +49,9 @@ class ReadingOptions:
     """Columns of a table to leave out."""
     text: Literal["error", "drop", "one-hot"] = "error"
     """What to do with a table's columns of text: drop them, or make a feature of 0 or 1 for each value ("one-hot")."""
-    missing: Literal["error", "drop-rows", "mean"] = "error"
-    """What to do with rows of a table where cells are missing: drop them, or fill the cells with the column's mean."""
+    missing: Literal["error", "drop-rows", "mean", "keep"] = "error"
+    """What to do with rows of a table where cells are missing: drop them, fill the cells with the column's mean, or
+    keep them for models that take missing values, such as gaussian-mixture; that goes for NaN in .npy as well."""
     standardise: bool = False
     """Centre each column of numbers of a table and divide it by its standard deviation."""
     size: tuple[int, ...] = ()
@@ -125,9 +126,12 @@ class RunDataOptions:
     bad: Literal["error", "skip"] | None = None
     """What to do with images that can't be read; as in training if not given."""
 
+    keeps_missing: ClassVar[bool] = False
+    """Whether missing values of a file named on the command line are kept, whatever was done with them in training."""
+
     def load_data(self, run: Path, *, split: bool = True) -> DataSet:
         """The data named on the command line, or else those of the run; see `run_data`."""
-        return run_data(run, self.data, self.label, split=split, bad=self.bad)
+        return run_data(run, self.data, self.label, split=split, bad=self.bad, keeps_missing=self.keeps_missing)
 
 
 def data_note(source: str, keywords: dict[str, Any], data: DataSet) -> dict[str, Any]:
@@ -262,11 +266,13 @@ def run_data(
     *,
     split: bool = True,
     bad: str | None = None,
+    keeps_missing: bool = False,
 ) -> DataSet:
     """The data named on the command line, or else those that the run was trained on, read in the same way.
 
     Columns of a table are found by the names that they had in training, with the means and values of the training
-    rows; its label column is left out. Images get the size and the colours of those in training.
+    rows; its label column is left out. Images get the size and the colours of those in training. Where missing values
+    are to be kept, they are NaN, whatever was done with them in training.
 
     Raises:
         ValueError: no data, or others than in training.
@@ -278,7 +284,15 @@ def run_data(
         return noted_data({**note, "keywords": _keywords(note) | ({} if bad is None else {"bad": bad})}, split=split)
     ours = _keywords(note)
     # As the model knows pixels; and bad files as in training.
-    keywords = {name: ours[name] for name in ("binarise",) if name in ours} | ({} if split else {"seed": None})
+    keywords: dict[str, Any] = {name: ours[name] for name in ("binarise",) if name in ours}
+    keywords |= {} if split else {"seed": None}
     if Path(source).expanduser().is_dir() and not is_shard_folder(Path(source).expanduser()) and (bad or "bad" in ours):
         keywords["bad"] = bad or ours["bad"]
-    return _same_preparation(load_data(source, label=label, **keywords, **_preparation(note, source)), note)
+    prepared: dict[str, Any] = _preparation(note, source)
+    suffix = Path(source).suffix.lower()
+    if keeps_missing or ours.get("missing") == "keep":
+        if prepared.get("preparation", {}).get("kind") == "table":
+            prepared = {"preparation": {**prepared["preparation"], "missing": "keep"}}
+        elif suffix in (".npy", *TABLES):
+            keywords["missing"] = "keep"
+    return _same_preparation(load_data(source, label=label, **keywords, **prepared), note)

@@ -21,6 +21,7 @@ COMMANDS = {
     "encode": "write the codes of data, plain or compressed",
     "decode": "write the rows that codes stand for",
     "predict": "write the classes of data that a trained classifier finds most probable",
+    "impute": "fill the missing values of data by what a trained model expects there",
     "reconstruct": "encode data and decode them again",
     "sample": "write new data drawn from a trained model",
     "plot": "draw a picture of a trained model: rows, codes, filters, samples, its network",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sklearn.base import is_classifier
+
 from ..data import DataSet
 from ..estimators import BaseAutoencoder, LatentEstimator, TrainingParameters
 from ..estimators.conditions import Conditions
@@ -93,12 +95,16 @@ def run(arguments: list[str]) -> None:
         raise UsageError(f"{out} holds a run already; use --resume to go on with it, --overwrite, or another --out")
     if issubclass(kind, TrainingParameters):
         parameters["verbose"] = True
-        parameters["random_state"] = parameters["random_state"] or 0  # a run that is resumed needs its seed
+    if "random_state" in parameters:
+        parameters["random_state"] = parameters["random_state"] or 0  # a run can be made again, or resumed, by its seed
     try:
         kind(**parameters)._check_parameters()  # before data are read, and anything is written
         Settings(device=parameters.get("device", "auto")).resolve_device()
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
+    if options.missing == "keep" and not kind.missing_values:
+        able = [model for model, other in models().items() if other.missing_values]
+        raise UsageError(f"expected --missing keep for models that take missing values ({', '.join(able)}), got {name}")
     data, note = options.load()
     if parameters.get("patience") is not None and not len(data.x_valid):
         raise UsageError("--patience needs validation rows to watch; use a --validation-fraction above 0")
@@ -182,7 +188,7 @@ def _check_labels(estimator: LatentEstimator, data: DataSet) -> None:
 
 
 def _classifies(estimator: Any) -> bool:
-    return hasattr(estimator, "predict_proba")
+    return is_classifier(estimator)
 
 
 def train_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,10 +19,25 @@ _EXAMPLES = ("x", "X", "data")
 _LABELS = ("y", "labels")
 
 
-def read_npy(path: Path, *, buffer_bytes: int = BUFFER_BYTES) -> DataSet:
-    """Examples from one array file; they are `Shards` where the file is larger than a buffer."""
+def read_npy(path: Path, *, buffer_bytes: int = BUFFER_BYTES, missing: Literal["error", "keep"] = "error") -> DataSet:
+    """Examples from one array file; they are `Shards` where the file is larger than a buffer.
+
+    Args:
+        path: the file.
+        buffer_bytes: larger files are read when they are needed.
+        missing: "keep" lets NaN through, where the file is no larger than that.
+
+    Raises:
+        ValueError: not one array, not finite numbers, or no such way to read it.
+    """
+    if missing not in ("error", "keep") or (missing == "keep" and path.stat().st_size > buffer_bytes):
+        raise ValueError(
+            f"Expected missing as error, or as keep for files of at most {buffer_bytes:,} bytes, got {missing!r} for "
+            f"{path.name}; use a table to drop or fill them, or a larger buffer_bytes."
+        )
     if path.stat().st_size <= buffer_bytes:
-        return make_data_set(path.stem, (read_array(path), None), description=f"Read from {path.name}")
+        keep = missing == "keep"
+        return make_data_set(path.stem, (read_array(path), None), description=f"Read from {path.name}", missing=keep)
     array = open_numpy(path, mapped=True)
     if isinstance(array, np.ndarray) and array.ndim > 1 and not array.flags.c_contiguous:
         check_fits(array.nbytes, f"{path.name}, stored column by column,", "use np.save(path, np.ascontiguousarray(X))")

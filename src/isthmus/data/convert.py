@@ -84,12 +84,13 @@ def convert_table(
             raise ValueError(missing_message(counts, table.title, new=True))
         plan = learnt
     labels: list[Table] = []
+    keep = plan.missing == "keep"
     once: dict[str | None, str | None] = {}  # equal labels as one object: all of them stay in memory
     with _Writer(out, progress) as writer:
         for piece in pieces():
             if counts and plan.missing == "error":
                 raise ValueError(missing_message(counts, table.title, new=False))
-            writer.add(check_examples(plan.features(piece), table.title, plan.feature_names))
+            writer.add(check_examples(plan.features(piece), table.title, plan.feature_names, missing=keep))
             if plan.label is not None:
                 column = piece[plan.label]
                 if is_text(column):

@@ -98,6 +98,7 @@ def make_data_set(
     description: str = "",
     feature_names: tuple[str, ...] | None = None,
     binarisation: dict[str, Any] | None = None,
+    missing: bool = False,
 ) -> DataSet:
     """Check examples and labels; `isthmus.data.split` draws the parts that they don't bring.
 
@@ -109,6 +110,7 @@ def make_data_set(
         description: where they come from, in a few words.
         feature_names: of a table's columns.
         binarisation: of data that come black and white; see `DataSet`.
+        missing: whether NaN may stand for values that are not known.
 
     Returns:
         The examples in the order in which they came; parts that the set does not have are empty.
@@ -116,21 +118,24 @@ def make_data_set(
     Raises:
         ValueError: not numeric, empty, not finite, of unfit shape, or labels of another length.
     """
-    x_train = train[0] if isinstance(train[0], Shards) else check_examples(train[0], name, feature_names)
+    x_train = train[0]
+    if not isinstance(x_train, Shards):
+        x_train = check_examples(x_train, name, feature_names, missing=missing)
     y_train = check_labels(train[1], len(x_train), name)
     nothing: Labelled = (x_train[:0], None if y_train is None else y_train[:0])
     split = {kind: "none" if part is None else "own" for kind, part in (("validation", valid), ("test", test))}
-    x_valid, y_valid = nothing if valid is None else _checked(valid, x_train, f"the validation examples of {name}")
-    x_test, y_test = nothing if test is None else _checked(test, x_train, f"the test examples of {name}")
+    parts = (valid, f"the validation examples of {name}"), (test, f"the test examples of {name}")
+    checked = (nothing if part is None else _checked(part, x_train, what, missing=missing) for part, what in parts)
+    (x_valid, y_valid), (x_test, y_test) = checked
     return DataSet(
         name, x_train, y_train, x_valid, y_valid, x_test, y_test, tuple(x_train.shape[1:]), description.rstrip("."),
         split, feature_names, binarisation,
     )  # fmt: skip
 
 
-def _checked(part: Labelled, x_train: Examples, what: str) -> Labelled:
+def _checked(part: Labelled, x_train: Examples, what: str, *, missing: bool) -> Labelled:
     """A part of a set, like its training examples in shape and units."""
-    x = check_examples(part[0], what)
+    x = check_examples(part[0], what, missing=missing)
     if x_train.shape[1:] != x.shape[1:]:
         raise ValueError(f"Expected {what} shaped like those for training, got {x.shape[1:]} for {x_train.shape[1:]}.")
     if (x_train.dtype == np.uint8) != (x.dtype == np.uint8):  # 0..255 beside 0..1 would pass silently

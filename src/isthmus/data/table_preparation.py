@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,8 +17,8 @@ __all__ = ["MAX_CATEGORIES", "Missing", "Preparation", "label_values", "learn"]
 MAX_CATEGORIES = 1_000
 """Different values of a text column up to which each gets a feature: beyond, it is names or free text."""
 
-Missing = Literal["error", "drop-rows", "mean"]
-"""What to do where cells are missing."""
+Missing = Literal["error", "drop-rows", "mean", "keep"]
+"""What to do where cells are missing; those kept are NaN in the features."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Preparation:
 
     A column of numbers is one feature: its missing cells filled with the mean of the training rows if so wished,
     centred and divided by its deviation there if so wished. A column of text is a feature of 0 or 1 for each value
-    that the training rows had, named `column=value`; a missing cell and a value they did not have are 0 in all.
+    that the training rows had, named `column=value`; a missing cell and a value they did not have are 0 in all. Where
+    missing cells are kept, they are NaN, in all features of their column.
 
     Attributes:
         columns: those that become features, in their order.
@@ -81,7 +82,10 @@ class Preparation:
         for name in self.columns:
             column = table[name]
             if name in self.categories:
-                _mark(x[:, at : at + len(self.categories[name])], column, self.categories[name])
+                marks = x[:, at : at + len(self.categories[name])]
+                _mark(marks, column, self.categories[name])
+                if self.missing == "keep":
+                    marks[missing_cells(column)] = np.nan
                 at += len(self.categories[name])
                 continue
             if is_text(column):
@@ -140,7 +144,7 @@ class Preparation:
             for key in ("means", "scales"):
                 values[key] = {name: float(v) for name, v in record.get(key, {}).items()}
             found = cls(**values)
-            known = found.dtype in ("uint8", "float32", "float64") and found.missing in ("error", "drop-rows", "mean")
+            known = found.dtype in ("uint8", "float32", "float64") and found.missing in get_args(Missing)
             filled = found.missing != "mean" or set(found.columns) <= {*found.means, *found.categories}
             scaled = set(found.scales) <= set(found.means) and all(0 < s < math.inf for s in found.scales.values())
         except (TypeError, AttributeError, ValueError) as error:
@@ -165,7 +169,7 @@ def learn(preparation: Preparation, pieces: Iterable[Table], *, standardise: boo
     means = {name: s.mean for name, s in numbers.items() if fill or standardise}
     scales = {name: s.deviation(filled=fill) for name, s in numbers.items() if standardise}
     empty = [name for name, s in columns.items() if not s.n]
-    if empty and (means or len(numbers) < len(columns)):
+    if empty and (means or len(numbers) < len(columns) or preparation.missing == "keep"):
         raise ValueError(
             f"Expected a value in some training row of each column, got none in {quoted(empty)}; "
             f"use --drop {' '.join(empty)}."

@@ -59,8 +59,9 @@ def read_table(
         drop: columns to leave out, likewise.
         text: what to do with columns of text: "error", "drop" them, or "one-hot", a feature of 0 or 1 for each value
             in the training rows; values that other rows have besides are 0 in all of these.
-        missing: what to do where cells are missing: "error", "drop-rows", or "mean", which fills them with the mean of
-            the column in the training rows (text, one-hot: with 0 in all features).
+        missing: what to do where cells are missing: "error", "drop-rows", "mean", which fills them with the mean of
+            the column in the training rows (text, one-hot: with 0 in all features), or "keep": they become NaN, for
+            models that take it.
         standardise: centre each column of numbers and divide it by its standard deviation in the training rows.
         preparation: the record of another table's reading (`DataSet.preparation`): this one is read in the same way,
             its columns found by their names, and the other options are its.
@@ -92,7 +93,9 @@ def read_table(
     y = None if plan.label is None else label_values(whole[plan.label], table.title)
     notes = [f"Read from {table.title}", *labelled(plan), *notes, *words(plan, plan.unknown(whole))]
     name = Path(source).stem if isinstance(source, str | Path) else "table"
-    data = make_data_set(name, (x, y), description="; ".join(notes), feature_names=plan.feature_names)
+    data = make_data_set(
+        name, (x, y), description="; ".join(notes), feature_names=plan.feature_names, missing=plan.missing == "keep"
+    )
     return data._replace(preparation=plan.to_dict())
 
 
@@ -193,7 +196,8 @@ def complete(plan: Preparation, table: Table, title: str, *, new: bool = True) -
     if counts and plan.missing == "error":
         first = min(int(np.argmax(missing_cells(table[name]))) for name in counts)
         raise ValueError(missing_message(counts, title, new=new, first=first))
-    return table, [f"missing cells filled with means of the training rows: {_counted(counts)}"] if counts else []
+    done = "kept" if plan.missing == "keep" else "filled with means of the training rows"
+    return table, [f"missing cells {done}: {_counted(counts)}"] if counts else []
 
 
 def complete_rows(plan: Preparation, table: Table) -> Table:
@@ -208,7 +212,8 @@ def complete_rows(plan: Preparation, table: Table) -> Table:
 def missing_message(counts: dict[str, int], title: str, *, new: bool, first: int | None = None) -> str:
     """What to do about missing cells, in a sentence."""
     how = "" if new else ", or train with one of these options: this model was trained on complete rows"
-    options = "--missing mean to fill them with the column's mean, --missing drop-rows to leave out such rows"
+    options = "--missing mean to fill them with the column's mean, --missing drop-rows to leave out such rows, "
+    options += "--missing keep for a model that takes them, such as gaussian-mixture"
     use = f"use {options}, or fill them" if new else f"fill them{how} ({options})"
     where = _counted(counts) + ("" if first is None else f", the first in row {first}")
     return f"Expected a value in every cell of {title}, got {sum(counts.values()):,} missing in {where}; {use}."

@@ -11,10 +11,13 @@ _CHANNELS = (1, 2, 3, 4)
 _ALWAYS, _MOST_EXPANSION = 64 << 20, 200
 
 
-def check_examples(x: np.ndarray, name: str, feature_names: tuple[str, ...] | None = None) -> np.ndarray:
+def check_examples(
+    x: np.ndarray, name: str, feature_names: tuple[str, ...] | None = None, *, missing: bool = False
+) -> np.ndarray:
     """Numeric, finite, non-empty examples (n, d), (n, h, w) or (n, c, h, w).
 
-    uint8 stays what it is, pixels; other integers and booleans become floats wide enough to hold them.
+    uint8 stays what it is, pixels; other integers and booleans become floats wide enough to hold them. With `missing`,
+    NaN may stand for values that are not known.
 
     Raises:
         ValueError: anything else, naming the first place that is wrong.
@@ -38,7 +41,7 @@ def check_examples(x: np.ndarray, name: str, feature_names: tuple[str, ...] | No
     if x.dtype.kind != "f" or x.dtype.itemsize == 2:
         x = x.astype(np.promote_types(x.dtype, np.float32))
     x = x.astype(x.dtype.newbyteorder("="), copy=False)  # a file may be of the other endianness
-    _check_finite(x, name, feature_names)
+    _check_finite(x, name, feature_names, missing=missing)
     return x
 
 
@@ -74,12 +77,12 @@ def check_unpacked_size(size: int, packed: int, what: str) -> None:
         raise ValueError(f"Expected data of a likely size in {what}, got a header that says {size:,} bytes.")
 
 
-def _check_finite(x: np.ndarray, name: str, feature_names: tuple[str, ...] | None) -> None:
+def _check_finite(x: np.ndarray, name: str, feature_names: tuple[str, ...] | None, *, missing: bool) -> None:
     # The sum is finite whenever all numbers are (unless it overflows): the common case allocates nothing.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(x.sum(dtype=np.float64)):
             return
-    bad = ~np.isfinite(x)
+    bad = np.isinf(x) if missing else ~np.isfinite(x)
     if not bad.any():
         return
     row, *place = (int(i) for i in np.argwhere(bad)[0])
@@ -92,5 +95,5 @@ def _check_finite(x: np.ndarray, name: str, feature_names: tuple[str, ...] | Non
     more = f" (and in {n - 1:,} more places)" if n > 1 else ""
     raise ValueError(
         f"Expected finite numbers in {name}, got {value} in row {row}, {where}{more}, counted from 0; "
-        "use data without missing values, or drop or fill those rows first."
+        "use data without missing values, or drop or fill those rows first; --missing keep is for models that take NaN."
     )

@@ -1,0 +1,55 @@
+"""`isthmus impute RUN`: data with their missing values filled in, as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..estimators.blocks import row_blocks
+from .data_options import own_units
+from .options import RowsOptions
+from .rows import write_rows
+from .terminal import parse, print_result
+
+__all__ = ["ImputeOptions", "run"]
+
+
+@dataclass(kw_only=True)
+class ImputeOptions(RowsOptions):
+    """Fill the missing values of data with what a trained model expects there, given the values that are known.
+
+    Missing are empty cells of a table, and NaN in .npy. Columns are in the units and the order of the training data.
+    """
+
+    keeps_missing: ClassVar[bool] = True
+    out: Path = Path("filled.csv")
+    """File to write: .npy, .npz or .csv."""
+
+
+def run(arguments: list[str]) -> None:
+    """Parse and fill."""
+    options = parse(ImputeOptions, arguments, "impute")
+    estimator: Any
+    estimator, X, _ = options.load()
+    if not hasattr(estimator, "impute"):
+        raise ValueError(
+            f"Expected a model that fills missing values in {options.run}, got {type(estimator).__name__}; train a "
+            "gaussian-mixture, or a bernoulli-mixture of binary data."
+        )
+    n_missing = 0
+
+    def filled() -> Iterator[tuple[np.ndarray, list[str] | None]]:
+        nonlocal n_missing
+        for block in row_blocks(X):
+            n_missing += int(np.isnan(block).sum()) if block.dtype.kind == "f" else 0
+            yield own_units(options.run, estimator.impute(block))
+
+    blocks = filled()
+    first, names = next(blocks)
+    write_rows(options.out, chain([first], (rows for rows, _ in blocks)), len(X), "feature", names)
+    print_result({"rows": len(X), "values_filled": n_missing, "out": str(options.out)}, options.json)
