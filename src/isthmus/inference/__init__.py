@@ -14,8 +14,10 @@ from .parameters import Parameters
 from .posterior import Posterior, Quantity
 from .psis import effective_sample_size, pareto_smooth
 from .stochastic import StochasticFit, fit_family
+from .variational_em import Factors, VariationalEM, amortisation_gap, factor_bound, fit_factors, variational_em
 
 __all__ = [
+    "Factors",
     "Family",
     "Flow",
     "FullRank",
@@ -28,11 +30,15 @@ __all__ = [
     "Parameters",
     "Posterior",
     "Quantity",
-    "Student",
     "StochasticFit",
+    "Student",
+    "VariationalEM",
+    "amortisation_gap",
     "divergence",
     "effective_sample_size",
     "evidence_bound",
+    "factor_bound",
+    "fit_factors",
     "fit_family",
     "fit_moments",
     "fit_posterior",
@@ -43,4 +49,5 @@ __all__ = [
     "match_moments",
     "pareto_smooth",
     "path_log_prob",
+    "variational_em",
 ]

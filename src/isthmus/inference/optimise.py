@@ -91,6 +91,7 @@ def lbfgs(
     start: Vector,
     *,
     hessian: Vector | None = None,
+    enough: Callable[[Vector], bool] = lambda theta: False,
     tolerance: float = 1e-5,
     max_iter: int = 500,
 ) -> Optimum:
@@ -100,6 +101,7 @@ def lbfgs(
         value_and_gradient: the function.
         start: parameters of a finite value.
         hessian: a guess of it, which gives all parameters one scale; None for those that have one already.
+        enough: whether to stop at these parameters.
         tolerance: largest entry of the gradient at the optimum, in nats where the guess is good.
         max_iter: steps at most.
 
@@ -124,8 +126,12 @@ def lbfgs(
         at, height, slope = best[0]  # as high as makes the line search come back to about a ninth of its step
         return height + abs(float(slope @ (u - at))) + 1e-12, np.zeros_like(gradient)
 
+    def look(u: Vector) -> None:
+        if enough(start + (u if basis is None else basis @ u)):
+            raise StopIteration
+
     result = minimize(
-        safe, np.zeros_like(start), jac=True, method="L-BFGS-B",
+        safe, np.zeros_like(start), jac=True, method="L-BFGS-B", callback=look,
         options={"maxiter": max_iter, "maxfun": 2 * max_iter, "gtol": tolerance, "ftol": 1e-14, "maxcor": 20},
     )  # fmt: skip
     u, value, gradient = best[0]

@@ -49,11 +49,14 @@ def other_optima(
         theta = np.concatenate([at, fit.optimum.theta[dim:]])
         if not np.isfinite(rough.value_and_gradient(theta)[0]):
             continue
-        led = lbfgs(rough.value_and_gradient, theta, hessian=hessian, tolerance=0.03, max_iter=40)
+        led = lbfgs(
+            rough.value_and_gradient, theta, hessian=hessian, tolerance=0.03, max_iter=20,
+            enough=lambda theta: any(_same(theta, known) for known in found),
+        )  # fmt: skip
+        if any(_same(led.theta, known) for known in found):
+            continue
         value = fit.objective.value_and_gradient(led.theta)[0]
         if not led.converged or not np.isfinite(value) or value > fit.optimum.value + WORSE + dim:
-            continue
-        if any(_same(led.theta, known) for known in found):
             continue
         try:
             optimum = newton(fit.objective.second_order, led.theta, longest=longest)
