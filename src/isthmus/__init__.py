@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         load,
     )
     from .evaluation import evaluate
+    from .inference import fit_posterior
     from .model import Batch, Conditional, LatentVariableModel, Trace
     from .training import Settings, fit
 
@@ -59,6 +60,7 @@ __all__ = [
     "Trace",
     "evaluate",
     "fit",
+    "fit_posterior",
     "load",
     "load_data",
 ]
@@ -88,6 +90,7 @@ _HOME = {
         "load",
     ),
     "evaluation": ("evaluate",),
+    "inference": ("fit_posterior",),
     "model": ("Batch", "Conditional", "LatentVariableModel", "Trace"),
     "training": ("Settings", "fit"),
 }

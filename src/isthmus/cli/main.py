@@ -25,6 +25,7 @@ COMMANDS = {
     "reconstruct": "encode data and decode them again",
     "sample": "write new data drawn from a trained model",
     "plot": "draw a picture of a trained model: rows, codes, filters, samples, its network",
+    "posterior": "fit a posterior to a log-density of your own, and say how far to trust it",
     "reproduce": "run a published table again: what was published beside what was measured",
     "data": "list, describe, fetch and check the sets that have a name",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any, NamedTuple
 
 import torch
@@ -200,9 +201,9 @@ class Posterior:
         return "\n".join([*lines, "", str(self)])
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as plain numbers and lists, as for JSON."""
+        """All figures as plain numbers and lists, as for JSON; None for what is not finite."""
         keys = ("mean", "sd", "5%", "median", "95%")
-        return {
+        found = {
             "parameters": {row[0]: dict(zip(keys, row[1:], strict=True)) for row in self._rows()},
             "family": self.family,
             "khat": self.khat,
@@ -216,6 +217,7 @@ class Posterior:
             "steps": [step._asdict() for step in self.steps],
             "message": self.message,
         }
+        return _plain(found)
 
     def __repr__(self) -> str:
         error = f" ± {self.bound_error:.2g}" if self.bound_error == self.bound_error else ""
@@ -225,6 +227,14 @@ class Posterior:
             f"bound {self.bound:.4f}{error} nats, effective sample size {self.effective_sample_size:.0f} of "
             f"{len(self._weights)}, {'converged' if self.converged else 'NOT converged'}\n{self.message}"
         )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _flat(values: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
+from ..draws import standard_draws
 from .base import Family
 
 __all__ = ["MultivariateStudentT", "Student"]
@@ -78,6 +79,20 @@ class Student(Family):
         self.location = nn.Parameter(factor.new_zeros(dim) + torch.as_tensor(location, dtype=dtype))
         self.log_diagonal = nn.Parameter(factor.diagonal().log())
         self.below = nn.Parameter(factor.tril(-1))
+
+    @torch.no_grad()
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draws (n, dim): whitened normal noise, stretched by lengths of which each quantile has its share."""
+        from scipy.special import chdtri
+
+        device = generator.device
+        noise = standard_draws(n, self.dim, generator, antithetic=False)
+        places = torch.randperm(n, generator=generator, device=device).double()
+        levels = (places + torch.rand(n, generator=generator, dtype=torch.float64, device=device)) / n
+        squares = torch.from_numpy(chdtri(self.df, levels.clamp(1e-12, 1 - 1e-12).cpu().numpy()))
+        stretch = (self.df / squares).sqrt()[:, None].to(noise)
+        q = self()
+        return q.loc + (stretch * noise).to(q.loc) @ q.scale_tril.mT
 
     def forward(self) -> MultivariateStudentT:
         """The distribution at the present parameters."""
