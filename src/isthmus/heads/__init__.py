@@ -5,6 +5,7 @@ from .bernoulli import BernoulliHead, ContinuousBernoulliHead
 from .categorical import CategoricalHead
 from .discretised_logistic import DiscretisedLogisticHead
 from .gaussian import FixedGaussianHead, FullGaussianHead, GaussianHead, LearnedGaussianHead
+from .mixture import MixtureHead
 from .point import PointHead
 from .top_k import TopKHead, top_k_mask
 
@@ -19,6 +20,7 @@ __all__ = [
     "GaussianHead",
     "Head",
     "LearnedGaussianHead",
+    "MixtureHead",
     "PointHead",
     "TopKHead",
     "bounded_log_scale",

@@ -11,7 +11,7 @@ from torch.distributions import Independent, MultivariateNormal
 from ..distributions import FixedScaleNormal, at_least_float32, normal
 from .base import LOG_SCALE_FLOOR, Head, Projection, bounded_log_scale
 
-__all__ = ["FixedGaussianHead", "FullGaussianHead", "GaussianHead", "LearnedGaussianHead"]
+__all__ = ["FixedGaussianHead", "FullGaussianHead", "GaussianHead", "LearnedGaussianHead", "lower_triangular"]
 
 
 class GaussianHead(Head):
@@ -69,24 +69,33 @@ class FullGaussianHead(Head):
     def __init__(self, n_features: int, n_outputs: int, *, floor: float = LOG_SCALE_FLOOR) -> None:
         super().__init__(n_features, n_outputs, 2)
         self.floor = floor
-        rows, columns = torch.tril_indices(n_outputs, n_outputs, offset=-1)
-        # Where each entry of L below the diagonal stands in the list of them; unused entries point at a zero after it.
-        place = torch.full((n_outputs, n_outputs), len(rows))
-        place[rows, columns] = torch.arange(len(rows))
-        self.register_buffer("place", place, persistent=False)
-        self.below = nn.Linear(n_features, len(rows)) if len(rows) else None
+        n_below = n_outputs * (n_outputs - 1) // 2
+        self.below = nn.Linear(n_features, n_below) if n_below else None
 
     def forward(self, features: Tensor) -> MultivariateNormal:
         """The distribution of the outputs."""
         loc, log_scale = self.project_to_parameters(features)
         scale = bounded_log_scale(log_scale, self.floor).exp()
-        factor = torch.diag_embed(torch.ones_like(scale))
-        if self.below is not None:
-            below = at_least_float32(self.below(features))
-            below = torch.cat((below, torch.zeros_like(below[..., :1])), dim=-1)
-            factor = factor + below[..., self.place]
+        below = scale.new_zeros(*scale.shape[:-1], 0) if self.below is None else at_least_float32(self.below(features))
+        factor = lower_triangular(below, self.n_outputs)
         # Rows share their scale, so that L is as well conditioned where scales are small.
         return MultivariateNormal(loc, scale_tril=scale.unsqueeze(-1) * factor, validate_args=False)
+
+
+def lower_triangular(below: Tensor, n: int) -> Tensor:
+    """Matrices (..., n, n) with ones on the diagonal and the entries (..., n (n - 1) / 2) below it, row by row.
+
+    Example:
+        >>> lower_triangular(torch.tensor([2.0]), 2)
+        tensor([[1., 0.],
+                [2., 1.]])
+    """
+    rows = torch.arange(n, device=below.device).unsqueeze(1)
+    columns = rows.T
+    # Where each entry stands in the list of them; those that are not below the diagonal point at a zero after it.
+    place = torch.where(columns < rows, rows * (rows - 1) // 2 + columns, n * (n - 1) // 2)
+    padded = torch.cat((below, below.new_zeros(*below.shape[:-1], 1)), dim=-1)
+    return padded[..., place] + torch.eye(n, dtype=below.dtype, device=below.device)
 
 
 class FixedGaussianHead(Head):

@@ -1,0 +1,263 @@
+"""Networks that predict a density: of numbers, Gaussian or a mixture, and of classes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.shards import Shards
+from ..evaluation.chunks import device_of, evaluating, map_rows
+from ..heads import CategoricalHead, FullGaussianHead, GaussianHead, MixtureHead
+from ..model import Conditional
+from ..nets import MLP
+from ..objectives import NegativeLogLikelihood
+from ..training import Rows, Scaling
+from .architecture import check_dropout
+from .blocks import checked_weight
+from .components import Components, components_of
+from .labels import checked_labels, classes_of, is_labelled, one_hot, restored_classes, written_classes
+from .notebook import loss_curve, training_facts
+from .predictive import BaseDensityClassifier, BaseDensityRegressor
+from .saved import value_of
+from .standardise import Standardisation
+from .training_parameters import TrainingParameters
+from .weights import check_weights_fit, checked_history, restored_model, written_history, written_model
+
+__all__ = ["DensityNetwork", "DensityNetworkClassifier"]
+
+
+@dataclass(eq=False, repr=False)
+class BaseDensityNetwork(TrainingParameters):
+    """What density networks for numbers and for classes share.
+
+    Args:
+        hidden: widths of the hidden layers; () is a linear model.
+        activation: of the hidden units.
+        dropout: rate at which hidden units are left out while training.
+        max_epochs: passes over the data.
+    """
+
+    hidden: tuple[int, ...] = (64, 64)
+    _: KW_ONLY
+    activation: Literal["relu", "tanh", "silu", "sigmoid"] = "relu"
+    dropout: float = 0.0
+    max_epochs: int = 100
+
+    @abstractmethod
+    def _head(self, n_features: int) -> nn.Module:
+        """From features to p(y|x)."""
+
+    @abstractmethod
+    def _learned(self, y: Any, n_rows: int, weight: np.ndarray | None) -> tuple[np.ndarray, Tensor]:
+        """Which rows have a target, and targets of all as the model sees them; keeps what it learned of them."""
+
+    @abstractmethod
+    def _told(self, y: Any, n_rows: int) -> Tensor:
+        """Targets of further rows."""
+
+    def _model(self, n_features: int) -> Conditional:
+        net = MLP(n_features, self.hidden, self.activation, self.dropout)
+        return Conditional(net, self._head(net.n_features))
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"Expected widths >= 1 in hidden, got {self.hidden}.")
+        check_dropout(self.dropout, self.hidden)
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
+    ) -> None:
+        rows = self._begin_fit(X)  # type: ignore[attr-defined]
+        if isinstance(rows, Shards):
+            raise ValueError(
+                f"Expected rows in memory, got {len(rows):,} that are read while training; use numpy.asarray(X)."
+            )
+        weight = None if sample_weight is None else checked_weight(sample_weight, rows)
+        kept, target = self._learned(y, len(rows), weight)
+        kept = kept if weight is None else kept & (weight > 0)
+        rows, target, weight = rows[kept], target[torch.from_numpy(kept)], None if weight is None else weight[kept]
+        self.inputs_, self.scaling_ = Standardisation.of(rows, weight), Scaling()
+        seed = self._seed(folder if resume else None)
+        train = self._as_rows(rows, target, weight)
+        held_out = None
+        if validation is not None:
+            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+                raise ValueError(f"Expected validation as a pair (X, y), got {type(validation).__name__}.")
+            others = self._rows(validation[0])  # type: ignore[attr-defined]
+            held_out = self._as_rows(others, self._told(validation[1], len(others)), None)
+        elif self.patience is not None:
+            train, held_out = self._divided(train, seed)
+        check_weights_fit(
+            lambda: self._model(self.n_features_in_),  # type: ignore[attr-defined]
+            f"hidden={self.hidden}", "use narrower hidden layers",
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model_ = self._model(self.n_features_in_)  # type: ignore[attr-defined]
+        self.history_ = self._train(NegativeLogLikelihood(), train, held_out, self._settings(seed), folder, resume)
+        self.n_iter_ = len(self.history_)
+
+    def _as_rows(self, rows: np.ndarray, target: Tensor, weight: np.ndarray | None) -> Rows:
+        weights = None if weight is None else torch.from_numpy(weight)
+        x = self._scaled(rows).float()  # type: ignore[attr-defined]
+        return Rows(x, weight=weights, target=target.float() if target.is_floating_point() else target)
+
+    def _divided(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
+        """Some rows to train on, and some to watch."""
+        order = torch.from_numpy(np.random.RandomState(seed).permutation(rows.n_rows))
+        n_held = max(1, round(self.validation_fraction * rows.n_rows))
+        if n_held >= rows.n_rows:
+            raise ValueError(f"Expected more rows to hold some out for patience, got {rows.n_rows}; use validation=.")
+
+        def part(chosen: Tensor) -> Rows:
+            return Rows(*(None if each is None else each[chosen] for each in rows))  # type: ignore[arg-type]
+
+        return part(order[n_held:]), part(order[:n_held])
+
+    def _mapped(self, function: Any, x: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of what the model says of standardised rows."""
+        with evaluating(self.model_):
+            return map_rows(lambda rows: function(self.model_(rows)), x.float(), device=device_of(self.model_))
+
+    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = written_model(self.model_) | self.inputs_.named("inputs")
+        return tensors, {"history_": written_history(self.history_)}
+
+    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        self.history_ = checked_history(fitted)
+        self.n_iter_ = len(self.history_)
+        self.inputs_ = Standardisation.taken(tensors, "inputs", self.n_features_in_)  # type: ignore[attr-defined]
+        self.model_ = restored_model(lambda: self._model(self.n_features_in_), tensors, len(self.hidden))  # type: ignore[attr-defined]
+
+    def _facts(self) -> dict[str, str]:
+        weights = sum(parameter.numel() for parameter in self.model_.parameters())
+        return super()._facts() | {"parameters": f"{weights:,}"} | training_facts(self.history_)  # type: ignore[misc]
+
+    def _html_repr(self) -> str:
+        """The diagram, the facts, and the loss over the epochs."""
+        return super()._html_repr() + loss_curve(getattr(self, "history_", []))  # type: ignore[misc]
+
+
+@dataclass(eq=False, repr=False)
+class DensityNetwork(BaseDensityNetwork, BaseDensityRegressor):
+    r"""Regression by a network that predicts a density, :math:`p(y|x) = N(y; f(x), g(x))` or a mixture of such.
+
+    Minimises :math:`-\log p(y|x)`. Use it where noise depends on the input, where one input has several likely answers
+    (`n_components` above 1), or where several targets are correlated (`covariance="full"`). It does not know how sure
+    it is far from its data: `BayesianNeuralNetwork` does.
+
+    Args:
+        hidden: widths of the hidden layers; () is linear in x.
+        n_components: Gaussians in the mixture.
+        covariance: "diag", or "full" for several targets that are correlated given x.
+        activation, dropout: of the hidden layers.
+        max_epochs, learning_rate, patience, ...: see `TrainingParameters`.
+
+    Attributes:
+        model_: the trained `Conditional`, of standardised inputs and targets.
+        inputs_, targets_: means and scales by which they are standardised.
+        history_: one record an epoch, in nats, of standardised targets.
+
+    References:
+        Bishop (1994). Mixture density networks. Aston University, NCRG/94/004.
+        Nix, Weigend (1994). Estimating the mean and variance of the target probability distribution. ICNN.
+
+    Example:
+        >>> X = np.linspace(-1, 1, 200)[:, None]
+        >>> model = DensityNetwork((16,), max_epochs=40, learning_rate=0.01, random_state=0).fit(X, 3 * X[:, 0])
+        >>> model.predict_distribution(X[:2]).log_prob(torch.tensor([-3.0, -3.0])).shape
+        torch.Size([2])
+    """
+
+    n_components: int = 1
+    covariance: Literal["diag", "full"] = "diag"
+
+    def _head(self, n_features: int) -> nn.Module:
+        if self.n_components > 1:
+            return MixtureHead(n_features, self.n_targets_, n_components=self.n_components, covariance=self.covariance)
+        full = self.covariance == "full" and self.n_targets_ > 1
+        return (FullGaussianHead if full else GaussianHead)(n_features, self.n_targets_)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.n_components < 1:
+            raise ValueError(f"Expected n_components >= 1, got {self.n_components}.")
+
+    def _learned(self, y: Any, n_rows: int, weight: np.ndarray | None) -> tuple[np.ndarray, Tensor]:
+        return np.ones(n_rows, dtype=bool), self._learn_targets(y, n_rows, weight)
+
+    def _told(self, y: Any, n_rows: int) -> Tensor:
+        return self.targets_(self._targets(y, n_rows))
+
+    def _components(self, x: Tensor) -> Components:
+        return Components(*self._mapped(lambda p: tuple(components_of(p)), x))
+
+    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, fitted = super()._fitted()
+        return tensors | self.targets_.named("targets"), fitted | {"one_target_": self.one_target_}
+
+    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        self.targets_ = Standardisation.taken(tensors, "targets")
+        self.n_targets_, self.one_target_ = len(self.targets_.mean), value_of(fitted, "one_target_", bool)
+        super()._restore(tensors, fitted)
+
+
+@dataclass(eq=False, repr=False)
+class DensityNetworkClassifier(BaseDensityNetwork, BaseDensityClassifier):
+    r"""Classification by a network, :math:`p(y|x) = \mathrm{softmax}(f(x))_y`, with a look at how sure it is.
+
+    Minimises :math:`-\log p(y|x)`. Use it for tables with labels; `calibration` says whether its probabilities hold.
+    With few rows, `BayesianNeuralNetworkClassifier` is less sure of itself; where many rows have no label, use
+    `PretrainedClassifier`.
+
+    Args:
+        hidden: widths of the hidden layers; () is logistic regression.
+        activation, dropout: of the hidden layers.
+        max_epochs, learning_rate, patience, ...: see `TrainingParameters`.
+
+    Attributes:
+        classes_: the classes, sorted, (n_classes,).
+        model_, inputs_, history_: see `DensityNetwork`.
+
+    References:
+        Bishop (2006). Pattern recognition and machine learning, sec. 5.2.
+
+    Example:
+        >>> X, y = [[0.0], [1.0], [3.0], [4.0]], ["no", "no", "yes", "yes"]
+        >>> DensityNetworkClassifier((), learning_rate=0.05, random_state=0).fit(X, y).predict(X).tolist()
+        ['no', 'no', 'yes', 'yes']
+    """
+
+    def _head(self, n_features: int) -> nn.Module:
+        return CategoricalHead(n_features, 1, n_classes=len(self.classes_))
+
+    def _learned(self, y: Any, n_rows: int, weight: np.ndarray | None) -> tuple[np.ndarray, Tensor]:
+        y = checked_labels(y, n_rows)
+        labelled = is_labelled(y)
+        counted = labelled if weight is None else labelled & (weight > 0)
+        self.classes_ = classes_of(y[counted])
+        target = torch.zeros(n_rows, len(self.classes_), dtype=torch.uint8)
+        target[torch.from_numpy(counted)] = one_hot(y[counted], self.classes_)
+        return counted, target
+
+    def _told(self, y: Any, n_rows: int) -> Tensor:
+        return one_hot(checked_labels(y, n_rows), self.classes_)
+
+    def _log_probabilities(self, x: Tensor) -> Tensor:
+        return self._mapped(lambda p: p.logits.squeeze(-2).double().log_softmax(-1), x)[0]
+
+    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, fitted = super()._fitted()
+        return tensors, fitted | {"classes_": written_classes(self.classes_)}
+
+    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        self.classes_ = restored_classes(value_of(fitted, "classes_", dict[str, Any]))
+        super()._restore(tensors, fitted)
