@@ -1,0 +1,132 @@
+"""What `fit_posterior` says of itself is held against reference draws: nothing wrong is called reliable."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from isthmus.inference import fit_posterior
+from posteriors import NAMES, load, parameters_of
+
+WRONG = 0.5
+"""A mean off by more than so many sds is wrong."""
+
+
+def errors(fitted, quantities, mean, sd) -> tuple[Tensor, Tensor]:
+    """Of means, in sds, and of sds, relatively."""
+    found = fitted.quantity(quantities)
+    return ((found.mean - mean) / sd).abs(), (found.sd / sd - 1).abs()
+
+
+@pytest.fixture(scope="module")
+def fits(data_folder):
+    """Fits of the nine posteriors, each made once."""
+    if not (data_folder / "posteriordb").exists():
+        pytest.skip("needs posteriordb in ISTHMUS_DATA")
+    made = {}
+
+    def fit(name, family="auto"):
+        if (name, family) not in made:
+            posterior = load(name, data_folder)
+            fitted = fit_posterior(
+                lambda values: posterior.log_density(values), parameters_of(posterior), family=family
+            )
+            made[name, family] = posterior, fitted, *errors(fitted, posterior.quantities, posterior.mean, posterior.sd)
+        return made[name, family]
+
+    return fit
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_default_is_right_and_says_so(fits, name):
+    _, fitted, mean_error, sd_error = fits(name)
+    assert fitted.reliable, fitted.message
+    assert mean_error.max() < 0.15  # 2,000 weighted draws against 10,000 of the reference
+    assert sd_error.median() < 0.05
+
+
+def test_sds_are_right_at_the_median(fits):
+    of_sds = torch.cat([fits(name)[3] for name in NAMES])
+    assert of_sds.median() < 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("family", ["mean-field", "laplace"])
+def test_no_wrong_mean_is_called_reliable(fits, name, family):
+    _, fitted, mean_error, _ = fits(name, family)
+    if mean_error.max() > WRONG:
+        assert not fitted.reliable
+    if fitted.reliable:
+        assert mean_error.max() < 0.3
+
+
+def grid_moments(log_density, limit=40.0, n=1201):
+    """Mean and sd of a density of two numbers, by summing over a grid."""
+    axis = torch.linspace(-limit, limit, n, dtype=torch.float64)
+    points = torch.cartesian_prod(axis, axis)
+    weights = log_density(points).softmax(0)[:, None]
+    mean = (weights * points).sum(0)
+    return mean, (weights * (points - mean).square()).sum(0).sqrt()
+
+
+def funnel(x):
+    return Normal(0.0, 3.0).log_prob(x[..., 0]) - 0.5 * x[..., 1].square() * (-x[..., 0]).exp() - 0.5 * x[..., 0]
+
+
+def banana(x):
+    return Normal(0.0, 2.0).log_prob(x[..., 0]) + Normal(x[..., 0].square() / 2, 0.5).log_prob(x[..., 1])
+
+
+def skewed(x):
+    """Logarithms of numbers whose density is gamma with a small shape: a long tail to the left."""
+    return (0.3 * x - x.exp()).sum(-1)
+
+
+def heavy(x):
+    return -2 * torch.log1p(x.square().sum(-1) / 3)
+
+
+def two_modes(x):
+    """Either side of the origin, one of them with four fifths of the mass."""
+    left, right = Normal(-6.0, 1.0).log_prob(x).sum(-1), Normal(6.0, 1.0).log_prob(x).sum(-1)
+    return torch.logaddexp(left + math.log(0.2), right + math.log(0.8))
+
+
+def tilted(x):
+    return -0.5 * (x[..., 0].square() - 2 * 0.999 * x[..., 0] * x[..., 1] + x[..., 1].square()) / (1 - 0.999**2)
+
+
+HARD = {"funnel": funnel, "banana": banana, "skewed": skewed, "heavy": heavy, "tilted": tilted}
+
+
+def is_right_or_flagged(log_density, family):
+    mean, sd = grid_moments(log_density)
+    fitted = fit_posterior(log_density, 2, family=family)
+    mean_error, _ = errors(fitted, lambda draws: draws, mean, sd)
+    return not fitted.reliable or bool(mean_error.max() < WRONG)
+
+
+@pytest.mark.parametrize("family", ["mean-field", "laplace", "full-rank"])
+@pytest.mark.parametrize("name", HARD)
+def test_hard_densities_are_right_or_flagged(name, family):
+    assert is_right_or_flagged(HARD[name], family)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HARD)
+def test_hard_densities_by_default_are_right_or_flagged(name):
+    assert is_right_or_flagged(HARD[name], "auto")
+
+
+def test_two_modes_are_both_found_by_default():
+    """What weights can't tell: of draws in one mode, they say nothing of the other. Other starts do."""
+    mean, sd = grid_moments(two_modes)
+    fitted = fit_posterior(two_modes, 2)
+    mean_error, sd_error = errors(fitted, lambda draws: draws, mean, sd)
+    assert fitted.reliable
+    assert mean_error.max() < 0.1
+    assert sd_error.max() < 0.1
