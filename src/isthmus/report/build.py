@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data import DataSet
 from ..files import write_bytes, write_text
-from . import classification, words
+from . import classification, clusters, words
 from .codes import codes, walk
 from .html import Report, Section, render
 from .inside import networks, units
@@ -23,6 +23,7 @@ __all__ = ["write_report"]
 
 
 _OF_CLASSIFIERS: tuple[Any, ...] = (classification.confusion, training)
+_OF_CLUSTERS: tuple[Any, ...] = (clusters.components, clusters.draws, clusters.bounds)
 
 
 def write_report(
@@ -36,9 +37,9 @@ def write_report(
 ) -> Path:
     """Write `report.html` and `plots/*.png` about one or several fitted models of the same data.
 
-    Anything with `transform`, `inverse_transform` and `reconstruct` will do, and classifiers. Models whose `model_` has
-    a prior are sampled by their `sample`, those without one in two ways that show why they need it. The same models,
-    data and seed give the same files.
+    Anything with `transform`, `inverse_transform` and `reconstruct` will do, classifiers, and mixtures. Models whose
+    `model_` has a prior are sampled by their `sample`, those without one in two ways that show why they need it. The
+    same models, data and seed give the same files.
 
     Args:
         folder: the run folder; other files in it stay.
@@ -72,8 +73,12 @@ def write_report(
     studio = Studio(shown, views)
     classifiers = all(map(classification.classifies, estimators.values()))
     parts: tuple[Any, ...] = (reconstructions, codes, units, samples, walk, training, networks)
-    sections = [_numbers(measures), *(make(studio) for make in (_OF_CLASSIFIERS if classifiers else parts))]
-    told: Any = classification if classifiers else words
+    told: Any = words
+    if classifiers:
+        parts, told = _OF_CLASSIFIERS, classification
+    elif all(map(clusters.has_clusters, estimators.values())):
+        parts, told = _OF_CLUSTERS, clusters
+    sections = [_numbers(measures), *(make(studio) for make in parts)]
     report = Report(
         title=words.title(views, data),
         subtitle=data.description,

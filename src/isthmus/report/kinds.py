@@ -10,6 +10,7 @@ import numpy as np
 
 from . import plots, tables
 from .classification import confusion_matrix, confusions
+from .clusters import cluster_centres, cluster_points, cluster_weights
 from .codes import decoded_plane, latent_plane, traversals
 from .compression import compression_figure
 from .filters import decoder_filters, encoder_filters
@@ -208,6 +209,18 @@ def _confusion(view: ModelView, theme: Theme, wish: Wish) -> Figure:
     return confusion_matrix(*confusions(view), theme)
 
 
+def _means(view: ModelView, theme: Theme, wish: Wish) -> Figure | np.ndarray:
+    return cluster_centres(view, theme, wish.n)
+
+
+def _clusters(view: ModelView, theme: Theme, wish: Wish) -> Figure:
+    return cluster_points(view, theme)
+
+
+def _weights(view: ModelView, theme: Theme, wish: Wish) -> Figure:
+    return cluster_weights(view, theme)
+
+
 _ENCODES = ("transform",)
 _DECODES = ("transform", "inverse_transform")
 KINDS: dict[str, Kind] = {
@@ -221,9 +234,13 @@ KINDS: dict[str, Kind] = {
     "sparsity-penalty": Kind("the penalty on a unit's mean activity as a curve; needs no run", _penalty),
     "latent": Kind("codes as points, coloured by label", _latent, needs=_ENCODES),
     "grid": Kind("what is decoded from place to place of the code", _grid, of_images=True, needs=_DECODES),
-    "samples": Kind("new examples; of a conditional model one row a class", _samples, needs=_DECODES),
+    "samples": Kind("new examples; of a conditional model one row a class", _samples, needs=("transform", "sample")),
     "network": Kind("the model as a diagram, with its loss, and how its code is sampled", _network),
     "compression": Kind("squared error against bits per pixel, beside PCA and JPEG", _compression, needs=_DECODES),
-    "confusion": Kind("which classes a classifier takes for which", _confusion, needs=("predict_proba",)),
+    "confusion": Kind("which classes a classifier takes for which", _confusion, needs=("predict_proba", "classes_")),
+    "means": Kind("means of a mixture's components, the largest first", _means, needs=("fit_predict",)),
+    "clusters": Kind("examples as points in the colours of their clusters, with ellipses", _clusters,
+                     needs=("fit_predict",)),
+    "weights": Kind("how large the components of a mixture are", _weights, needs=("fit_predict",)),
 }  # fmt: skip
 """Every picture by name."""

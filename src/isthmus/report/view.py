@@ -112,8 +112,8 @@ class DataView:
     def table(self, x: np.ndarray) -> np.ndarray:
         """Rows (n, d) of examples, each feature standardised as in the training examples."""
         train = np.asarray(self.x_train, np.float64).reshape(len(self.x_train), -1)
-        scale = train.std(axis=0)
-        return (np.asarray(x, np.float64).reshape(len(x), -1) - train.mean(axis=0)) / np.where(scale > 0, scale, 1)
+        mean, scale = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
+        return (np.asarray(x, np.float64).reshape(len(x), -1) - mean) / np.where(scale > 0, scale, 1)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,8 @@ class ModelView:
             labels = self._told(self.data.y_train)["conditions"]
             conditions = np.random.default_rng(self.data.seed).choice(labels, n)
         if prior is None:
-            return np.asarray(self.estimator.sample(n, random_state=self.data.seed, **self._told(conditions)))
+            drawn = self.estimator.sample(n, random_state=self.data.seed, **self._told(conditions))
+            return np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)  # mixtures tell the component too
         return self.decode(self.prior(prior).sample(n, np.random.RandomState(self.data.seed)), conditions)
 
     def class_samples(self, label: Any, n: int) -> np.ndarray:
