@@ -9,6 +9,7 @@ from .classifier import PretrainedClassifier
 from .conditional_vae import ConditionalVAE
 from .contractive import ContractiveAutoencoder
 from .denoising import DenoisingAutoencoder
+from .density_network import DensityNetwork, DensityNetworkClassifier
 from .factor_analysis import FactorAnalysis
 from .gaussian_mixture import CollapsedComponentWarning, GaussianMixture
 from .k_sparse import KSparseAutoencoder
@@ -37,6 +38,8 @@ __all__ = [
     "ConditionalVAE",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "DensityNetwork",
+    "DensityNetworkClassifier",
     "FactorAnalysis",
     "GaussianMixture",
     "KMeans",
