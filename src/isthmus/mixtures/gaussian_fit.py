@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from .covariance_rule import CovarianceRule, log_prior
 from .em import EMResult, em
-from .gaussian import Gaussians
+from .gaussian import Gaussians, component_log_densities
 from .gaussian_sums import expectations
 from .moments import Moments, maximised
 from .prepared import Prepared
@@ -58,8 +59,8 @@ def fit_gaussians(
         rule: what keeps covariances from collapsing; nothing by default.
         tolerance: gain of the mean log-likelihood of a row, in nats, at which EM has converged.
         max_iter: most steps; those after a new seeding count anew.
-        n_seedings: how many times collapsed components are put elsewhere, with the covariance of all rows, before EM
-            goes on. The fit with the fewest of them is kept, and of those the likeliest.
+        n_seedings: how many times collapsed components are put elsewhere, beside others, before EM goes on. The fit
+            with the fewest of them is kept, and of those the likeliest.
         generator: of new seeds; needed where `n_seedings` is above 0.
 
     Returns:
@@ -155,16 +156,25 @@ def _curable(data: Prepared, gaussians: Gaussians) -> bool:
 
 
 def _seeded(data: Prepared, fit: GaussianFit, generator: torch.Generator) -> Gaussians:
-    """Collapsed components at rows drawn anew, as broad as all rows are, and with an equal share of them."""
-    weights, means, covariances, _ = fit.gaussians.each(torch.clone)
+    """Collapsed components at rows drawn anew, each with half the weight of the component that is likeliest there.
+
+    And with its covariance: one as broad as all rows would go for the same far row again.
+    """
+    weights, means, covariances, kind = fit.gaussians.each(torch.clone)
     n, which = len(data.rows), fit.collapsed
     share = torch.ones(n, dtype=torch.float64) if data.weight is None else data.weight.double().cpu()
     drawn = torch.rand(len(which), generator=generator, dtype=torch.float64, device=generator.device).cpu()
     total = share.cumsum(0)
     chosen = torch.searchsorted(total, drawn * total[-1], right=True).clamp_max(n - 1).to(data.rows.device)
-    means[which] = data.rows[chosen].double()
-    weights[which] = 1 / len(weights)
-    if fit.gaussians.kind != "tied":
-        broad = data.variances.clamp_min(torch.finfo(torch.float64).tiny)
-        covariances[which] = {"full": torch.diag(broad), "diag": broad}.get(fit.gaussians.kind, broad.mean())
-    return Gaussians(weights / weights.sum(), means, covariances, fit.gaussians.kind)
+    rows = data.rows[chosen].double()
+    joint = component_log_densities(rows, fit.gaussians) + weights.log()
+    joint[:, which] = -math.inf
+    parents = joint.argmax(dim=1)
+    means[which] = rows
+    if kind != "tied":
+        covariances[which] = covariances[parents]
+    heirs = 1 + torch.bincount(parents, minlength=len(weights))
+    weights[which] = weights[parents]
+    heirs[which] = heirs[parents]
+    weights = weights / heirs
+    return Gaussians(weights / weights.sum(), means, covariances, kind)

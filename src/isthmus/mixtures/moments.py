@@ -74,7 +74,7 @@ def maximised(moments: Moments, rule: CovarianceRule | float | Tensor = 0.0) -> 
     counts, means, scatters, kind = moments
     rule = rule if isinstance(rule, CovarianceRule) else CovarianceRule(added=rule)
     total, divisors = counts.sum(dim=-1, keepdim=True), counts
-    if kind != "tied":
+    if kind != "tied" and not rule.prior_rows:  # a prior says what a component without rows is like
         # A component that has lost its rows has no say, and takes the scatter of all so that it stays a Gaussian.
         lost = counts <= 10 * torch.finfo(counts.dtype).eps * total
         shape = (*counts.shape, *(1,) * (scatters.ndim - counts.ndim))

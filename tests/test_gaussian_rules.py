@@ -1,0 +1,79 @@
+"""What keeps the covariances of a mixture of Gaussians from collapsing: floors, priors, and new seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from gaussian_cases import bumps
+from isthmus.mixtures import (
+    CovarianceRule,
+    Gaussians,
+    Prepared,
+    collapsed_components,
+    expectations,
+    fit_gaussians,
+    maximised,
+    regularised,
+)
+
+
+def objective(covariance: torch.Tensor, scatter: torch.Tensor, count: float) -> float:
+    """Log-likelihood of rows with this scatter, but for a constant."""
+    inverse = torch.linalg.inv(covariance)
+    return float(-0.5 * (count * torch.logdet(covariance) + (inverse * scatter).sum()))
+
+
+def test_covariances_above_a_floor_are_the_likeliest():
+    generator = torch.Generator().manual_seed(0)
+    floor = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    root = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    scatter, count = 10 * root @ torch.diag(torch.tensor([3.0, 0.1, 0.01]).double()) @ root.T, 10.0
+    found = regularised(torch.tensor([count]).double(), scatter[None], "full", CovarianceRule(floor=floor))[0]
+    assert torch.linalg.eigvalsh(found - torch.diag(floor)).min() > -1e-12
+    assert torch.linalg.eigvalsh(scatter / count - torch.diag(floor)).min() < -0.1
+    best = objective(found, scatter, count)
+    for _ in range(200):
+        step = 0.02 * torch.randn(3, 3, generator=generator, dtype=torch.float64)
+        other = torch.eye(3).double() + step
+        other = other @ (found - torch.diag(floor)) @ other.T + torch.diag(floor) + 1e-3 * step @ step.T
+        assert objective(other, scatter, count) <= best + 1e-12
+
+
+def test_a_prior_is_so_many_rows_more():
+    rows = torch.from_numpy(bumps(n=20))
+    variances = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    rule = CovarianceRule(prior_rows=7.0, prior_variances=variances)
+    start = Gaussians(torch.ones(1), rows[:1], torch.eye(3)[None], "full")
+    found = fit_gaussians(rows, start, rule=rule).gaussians.covariances[0]
+    centred = rows - rows.mean(dim=0)
+    torch.testing.assert_close(found, (centred.T @ centred + 7 * torch.diag(variances)) / 27, rtol=1e-9, atol=1e-12)
+
+
+def test_collapsed_components_are_found_and_seeded_again():
+    """A component begins on a single row, where it would stay for ever."""
+    rows = bumps(n=400, n_features=2, apart=2.0)
+    data = Prepared(torch.from_numpy(rows))
+    rule = CovarianceRule(floor=1e-6 * data.variances)
+    means = torch.cat([data.rows[:1], torch.tensor([[5.0, 5.0], [6.0, 6.0]], dtype=torch.float64)])
+    widths = torch.tensor([1e-6, 1.0, 1.0], dtype=torch.float64)
+    start = Gaussians(torch.full((3,), 1 / 3), means, widths[:, None, None] * torch.eye(2), "full")
+    stuck = fit_gaussians(data, start, rule=rule)
+    assert stuck.collapsed.tolist() == [0]
+    cured = fit_gaussians(data, start, rule=rule, n_seedings=5, generator=torch.Generator().manual_seed(0))
+    assert not len(cured.collapsed)
+    assert cured.n_seeded >= 1
+    assert (cured.gaussians.weights * len(rows)).min() >= 3
+    flat = torch.full((1, 2), 1e-6 * float(data.variances[0]), dtype=torch.float64)
+    twins = Gaussians(torch.tensor([0.01, 0.99]), means[:2], torch.cat([flat, flat + 1]), "diag")
+    assert collapsed_components(twins, 400.0, rule._replace(floor=flat[0])).tolist() == [0]
+
+
+def test_a_component_without_rows_stays_a_gaussian():
+    rows = torch.from_numpy(bumps(n=100))
+    start = Gaussians(torch.tensor([1.0, 0.0]), rows[:2], torch.ones(2, 3), "diag")
+    moments, bound = expectations(Prepared(rows), start.each(torch.Tensor.double))
+    found = maximised(moments)
+    assert float(moments.counts[1]) == 0
+    assert np.isfinite(float(bound))
+    assert all(part.isfinite().all() for part in found[:3])
