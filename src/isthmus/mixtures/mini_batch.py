@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .kmeans import Clusters, closest, cluster_sums, k_means_plus_plus
+from .kmeans import Clusters, closest, cluster_sums, k_means
 
 __all__ = ["mini_batch_k_means", "mini_batch_step"]
+
+LLOYD_STEPS = 10
+"""Of k-means on some rows, to start from."""
 
 
 def mini_batch_step(
@@ -52,8 +55,8 @@ def mini_batch_k_means(
 ) -> Clusters:
     """k-means by passes over shuffled rows, a step for every few of them, until a pass gains too little.
 
-    Centres start as the best of several `k_means_plus_plus` among some rows; one that got no row in a pass goes to the
-    row of the last batch that is farthest from its own centre.
+    Centres start as the best of several short `k_means` of some rows; one that got no row in a pass goes to the row of
+    the last batch that is farthest from its own centre.
 
     Args:
         rows: (n, F).
@@ -75,8 +78,8 @@ def mini_batch_k_means(
         return known[torch.randperm(len(known), generator=generator).to(rows.device)]
 
     some = shuffled()[: max(3 * batch_size, 10 * n_clusters)]
-    starts = [k_means_plus_plus(rows[some], n_clusters, generator, share[some]) for _ in range(n_init)]
-    centers = min(starts, key=lambda start: float(share[some] @ closest(rows[some], start)[1].double()))
+    start = k_means(rows[some], n_clusters, generator, n_init=n_init, weight=share[some], max_iter=LLOYD_STEPS)
+    centers = start.centers
     counts, errors, converged = torch.zeros(n_clusters, dtype=torch.float64, device=rows.device), [], False
     while not converged and len(errors) < max_epochs:
         before, error = counts.clone(), 0.0
