@@ -69,16 +69,29 @@ class BaseClusters(FittedArrays, ClassNamePrefixFeaturesOutMixin, TransformerMix
         """
         with self._all_or_nothing():
             rows = self._begin_fit(X)
-            if isinstance(rows, Shards):
+            if isinstance(rows, Shards) and not self._by_blocks(rows):
                 advice = "use partial_fit, where there is one, with Shards(X).blocks(), or a sample of the rows"
                 check_fits(rows.nbytes, f"all {len(rows):,} rows of {rows.name}", advice)
                 rows = self._rows(np.asarray(rows))
             weight = None if sample_weight is None else checked_weight(sample_weight, rows)
             self._check_enough(len(rows) if weight is None else int(np.count_nonzero(weight)))
             self._begin_scale()
+            if self._by_blocks(rows):
+                self._learn_by_blocks(rows, weight, self._generator())
+                return self
             told = None if weight is None else torch.from_numpy(weight).to(self._device())
-            self._learn(self._as_data(rows), told, self._generator())
+            self._learn(self._as_data(np.asarray(rows)), told, self._generator())
         return self
+
+    def _by_blocks(self, rows: np.ndarray | Shards) -> bool:
+        """Whether rows are learnt from a block at a time; those that are not must fit in memory."""
+        return False
+
+    def _learn_by_blocks(
+        self, rows: np.ndarray | Shards, weight: np.ndarray | None, generator: torch.Generator
+    ) -> None:
+        """Learn from validated rows, or shards, which `_rows` checks when they are read."""
+        raise NotImplementedError
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """`fit`, and then `predict` of the same rows; y is ignored."""

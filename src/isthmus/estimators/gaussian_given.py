@@ -120,8 +120,9 @@ class GaussianGiven(BaseMixture):
             x = torch.from_numpy(self.data_units(rows)).to(self._device())
             weight = None if weight is None else weight.to(x)
             gaussians = self._gaussians()
-            before = OnlineMixture(gaussians, _moments(gaussians), self.n_seen_)
-            after, likelihood = online_step(before, x, weight, rule=self._rule(_variances(gaussians)))
+            rule = self._rule(_variances(gaussians))
+            before = OnlineMixture(gaussians, _moments(gaussians, rule), self.n_seen_)
+            after, likelihood = online_step(before, x, weight, rule=rule)
             self._take(after.gaussians)
             self.n_seen_, self.n_iter_ = after.n_seen, self.n_iter_ + 1
             self.log_likelihoods_, self.lower_bound_ = [*self.log_likelihoods_, likelihood], likelihood
@@ -131,9 +132,14 @@ class GaussianGiven(BaseMixture):
         return super()._plain() | {"n_seen_": float}
 
 
-def _moments(gaussians: Gaussians) -> Moments:
-    """Moments, a row, that the mixture follows from."""
+def _moments(gaussians: Gaussians, rule: CovarianceRule) -> Moments:
+    """Moments, a row, that the mixture follows from: without what was added to variances, which would add up."""
     weights, means, covariances, kind = gaussians
+    added = torch.as_tensor(rule.added, dtype=means.dtype, device=means.device)
+    if kind in ("full", "tied"):
+        covariances = covariances - torch.diag(added.expand(means.shape[1]))
+    else:
+        covariances = covariances - (added.mean() if kind == "spherical" else added)
     if kind == "full":
         covariances = weights[:, None, None] * covariances
     elif kind == "diag":

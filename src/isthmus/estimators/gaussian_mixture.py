@@ -17,9 +17,9 @@ from ..mixtures.em import EMResult
 from ..mixtures.gaussian import Gaussians, component_log_densities, precisions_cholesky, rows_from_noise
 from ..mixtures.gaussian_fit import collapsed_components, fit_gaussians
 from ..mixtures.gaussian_start import start_gaussians
-from ..mixtures.missing import fit_missing, missing_component_log_densities
+from ..mixtures.missing import check_seen, fit_missing, missing_component_log_densities
 from ..mixtures.prepared import Prepared, filled
-from .gaussian_given import GaussianGiven
+from .gaussian_blocks import GaussianBlocks
 from .gaussian_initial import initial_covariances, initial_means, initial_weights
 
 __all__ = ["CollapsedComponentWarning", "GaussianMixture"]
@@ -33,7 +33,7 @@ class CollapsedComponentWarning(UserWarning):
 
 
 @dataclass(eq=False, repr=False)
-class GaussianMixture(GaussianGiven):
+class GaussianMixture(GaussianBlocks):
     r"""Mixture of Gaussians by EM: a density of a few bumps, and how far each of them answers for a row.
 
     .. math:: p(x) = \sum_k w_k N(x; \mu_k, \Sigma_k)
@@ -57,6 +57,8 @@ class GaussianMixture(GaussianGiven):
         n_candidates: short runs on some of the rows for each start, of which the likeliest is gone on with.
         weights_init: to start from, (K,); means_init: (K, F); precisions_init: inverses of the covariances.
         n_seedings: how many times collapsed components are put elsewhere.
+        batch_size: rows of a step of stepwise EM, for data so many that a few passes over them should do; None takes
+            all rows in each step. Data larger than memory are read a block at a time either way.
         warm_start: the next fit starts from what the last has found.
         device: "auto", "cpu" or "cuda".
         random_state: a seed gives the same model again.
@@ -103,6 +105,7 @@ class GaussianMixture(GaussianGiven):
     means_init: np.ndarray | list[Any] | tuple[Any, ...] | None = None
     precisions_init: np.ndarray | list[Any] | tuple[Any, ...] | None = None
     n_seedings: int = 3
+    batch_size: int | None = None
     warm_start: bool = False
     device: str = "auto"
     random_state: int | np.random.RandomState | None = None
@@ -122,33 +125,29 @@ class GaussianMixture(GaussianGiven):
     # --- fit --------------------------------------------------------------------------------
 
     def _learn(self, rows: Tensor, weight: Tensor | None, generator: torch.Generator) -> None:
+        found, collapsed, n_seeded, _ = self._found(rows, weight, generator)
+        self.n_seen_ = float(len(rows) if weight is None else weight.sum())
+        self._take_gaussians(found, collapsed, n_seeded)
+
+    def _found(
+        self, rows: Tensor, weight: Tensor | None, generator: torch.Generator
+    ) -> tuple[EMResult, list[int], int, CovarianceRule]:
         missing = bool(rows.isnan().any())
         if missing:
+            check_seen(rows, torch.ones(len(rows), device=rows.device) if weight is None else weight)
             data, variances = filled(rows, weight)
         else:
             data = Prepared(rows, weight)
             variances = data.variances
         rule = self._rule(variances)
         start = self._start(data, rule, generator)
+        settings: dict[str, Any] = {"rule": rule, "tolerance": float(self.tol), "max_iter": int(self.max_iter)}
         if missing:
-            seen = torch.ones(len(rows), dtype=torch.float64, device=rows.device) if weight is None else weight
-            settings: dict[str, Any] = {"weight": seen, "rule": rule, "tolerance": self.tol, "max_iter": self.max_iter}
             starts = [start.each(lambda part, i=i: part[i]) for i in range(len(start.means))]
-            found = max((fit_missing(rows, one, **settings) for one in starts), key=lambda run: run.bounds[-1])
-            collapsed, n_seeded = collapsed_components(found.parameters, data.total, rule), 0
-        else:
-            fit = fit_gaussians(
-                data,
-                start,
-                rule=rule,
-                tolerance=float(self.tol),
-                max_iter=int(self.max_iter),
-                n_seedings=int(self.n_seedings),
-                generator=generator,
-            )
-            found, collapsed, n_seeded = fit.found, fit.collapsed, fit.n_seeded
-        self.n_seen_ = data.total
-        self._take_gaussians(found, collapsed.tolist(), n_seeded)
+            found = max((fit_missing(rows, one, weight=weight, **settings) for one in starts), key=_last_bound)
+            return found, collapsed_components(found.parameters, data.total, rule).tolist(), 0, rule
+        fit = fit_gaussians(data, start, n_seedings=int(self.n_seedings), generator=generator, **settings)
+        return fit.found, fit.collapsed.tolist(), fit.n_seeded, rule
 
     def _rule(self, variances: Tensor) -> CovarianceRule:
         """What keeps covariances from collapsing, of rows with these variances."""
@@ -265,3 +264,7 @@ class GaussianMixture(GaussianGiven):
     def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
         super()._restore(tensors, fitted)
         precisions_cholesky(self._gaussians())  # ValueError where covariances are none
+
+
+def _last_bound(found: EMResult) -> float:
+    return found.bounds[-1]  # type: ignore[return-value]

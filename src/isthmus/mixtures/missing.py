@@ -17,6 +17,7 @@ from .patterns import Block, blocks_by_pattern
 from .prepared import Prepared
 
 __all__ = [
+    "check_seen",
     "draw_missing",
     "fit_missing",
     "impute",
@@ -107,7 +108,7 @@ def fit_missing(
     """
     weight = rows.new_ones(len(rows)) if weight is None else weight
     rule = CovarianceRule() if rule is None else rule
-    _check(rows, weight)
+    check_seen(rows, weight)
     blocks, total = _blocks(rows, start), float(weight.sum())
 
     def e_step(gaussians: Gaussians) -> tuple[Moments, Tensor]:
@@ -118,6 +119,24 @@ def fit_missing(
         return maximised(moments, rule)
 
     return em(e_step, m_step, start, tolerance=tolerance, max_iter=max_iter)
+
+
+def check_seen(rows: Tensor, weight: Tensor) -> None:
+    """Make sure that there is something to learn from: finite values, in each column some of rows that count.
+
+    Raises:
+        ValueError: there is not.
+    """
+    if rows.isinf().any():
+        raise ValueError("Expected finite values, or NaN where one is missing, got infinity; use NaN, or np.clip.")
+    if weight.shape != (len(rows),) or not bool((weight >= 0).all()) or not float(weight.sum()) > 0:
+        raise ValueError(f"Expected weights >= 0 with a positive sum, ({len(rows)},), got others.")
+    empty = torch.nonzero(~((~rows.isnan()) & (weight > 0)[:, None]).any(dim=0))[:, 0].tolist()
+    if empty:
+        raise ValueError(
+            f"Expected a value in some row of each column, got none in column {', '.join(map(str, empty))}; leave out "
+            "such columns."
+        )
 
 
 def moments_of(rows: Tensor, gaussians: Gaussians, weight: Tensor) -> tuple[Moments, Tensor]:
@@ -224,19 +243,6 @@ def _blocks(rows: Tensor, gaussians: Gaussians) -> list[Block]:
     if rows.ndim != 2 or rows.shape[1] != gaussians.means.shape[-1]:
         raise ValueError(f"Expected rows (n, {gaussians.means.shape[-1]}), got {tuple(rows.shape)}.")
     return blocks_by_pattern(~rows.isnan(), len(gaussians.means))
-
-
-def _check(rows: Tensor, weight: Tensor) -> None:
-    if rows.isinf().any():
-        raise ValueError("Expected finite values, or NaN where one is missing, got infinity; use NaN, or np.clip.")
-    if weight.shape != (len(rows),) or not bool((weight >= 0).all()) or not float(weight.sum()) > 0:
-        raise ValueError(f"Expected weights >= 0 with a positive sum, ({len(rows)},), got others.")
-    empty = torch.nonzero(~((~rows.isnan()) & (weight > 0)[:, None]).any(dim=0))[:, 0].tolist()
-    if empty:
-        raise ValueError(
-            f"Expected a value in some row of each column, got none in column {', '.join(map(str, empty))}; leave out "
-            "such columns."
-        )
 
 
 def _stack(gaussians: Gaussians) -> Tensor:
