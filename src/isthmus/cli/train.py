@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sklearn.base import is_classifier
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
 
 from ..data import DataSet
 from ..estimators import BaseAutoencoder, LatentEstimator, TrainingParameters
 from ..estimators.conditions import Conditions
 from ..estimators.labels import checked_labels, classes_of, is_labelled, one_hot
+from ..estimators.predictive import checked_targets
 from ..evaluation import Evaluation, evaluate
 from ..evaluation.given import given
 from ..files import FORMAT, read_json, remove, write_json
@@ -175,6 +177,9 @@ def _check_labels(estimator: LatentEstimator, data: DataSet) -> None:
             f"Expected labels for {type(estimator).__name__} to learn, got data without them; {NO_LABELS}."
         )
     others = [(x, y) for x, y in (data.part("validation"), data.part("test")) if len(x)]
+    if is_regressor(estimator):
+        for x, y in ((data.x_train, data.y_train), *others):
+            _check_numbers(estimator, y, len(x))
     if _classifies(estimator):
         labels = checked_labels(data.y_train, len(data.x_train))
         classes = classes_of(labels[is_labelled(labels)])
@@ -185,6 +190,24 @@ def _check_labels(estimator: LatentEstimator, data: DataSet) -> None:
         conditions = Conditions.of(data.y_train)
         for x, y in others:
             conditions.as_tensor(y, len(x))
+
+
+def _check_numbers(estimator: Any, y: Any, n_rows: int) -> None:
+    if y is None:
+        raise ValueError(
+            f"Expected numbers for {type(estimator).__name__} to predict, got data without them; name their column "
+            "with --label, or use .npz with y."
+        )
+    if np.asarray(y).dtype.kind not in "buif":
+        raise ValueError(
+            f"Expected numbers for {type(estimator).__name__} to predict, got text such as {str(y[0])!r}; name another "
+            "column with --label, or train a classifier."
+        )
+    checked_targets(y, n_rows)
+
+
+def _learns_targets(estimator: Any) -> bool:
+    return _classifies(estimator) or is_regressor(estimator)
 
 
 def _classifies(estimator: Any) -> bool:
@@ -211,9 +234,11 @@ def _train_model(estimator: Any, data: DataSet, note: dict[str, Any], out: Path,
     if issubclass(type(estimator), TrainingParameters):
         # Never the test rows: what is watched is chosen by, if not by early stopping then by a person.
         watched: Any = data.x_valid if len(data.x_valid) else None
-        if (_classifies(estimator) or estimator.conditional) and watched is not None:
+        if (_learns_targets(estimator) or estimator.conditional) and watched is not None:
             watched = watched, data.y_valid
         estimator.fit(data.x_train, data.y_train, validation=watched, folder=out, resume=resume)
+    elif _learns_targets(estimator):
+        estimator.fit(data.x_train, data.y_train)
     else:
         estimator.fit(data.x_train)
     estimator.save(out, data=note)

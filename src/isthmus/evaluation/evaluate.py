@@ -20,6 +20,7 @@ from .likelihood import NoDensityError, bound, importance_log_likelihood
 from .mean import Mean
 from .measures import Evaluation, Measure
 from .reconstruction import ReconstructionError
+from .regression import evaluate_regressor, predicts_densities
 from .representation import active_units, probe_accuracy
 from .scored import Scored, what_is_scored
 
@@ -80,6 +81,8 @@ def evaluate(
     """
     if hasattr(estimator, "predict_log_proba"):
         return evaluate_classifier(estimator, X, y)
+    if predicts_densities(estimator):
+        return evaluate_regressor(estimator, X, y)
     if has_clusters(estimator):
         return evaluate_clusters(estimator, X, y)
     X = Shards(X) if is_large_map(X) else X

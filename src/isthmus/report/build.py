@@ -9,7 +9,7 @@ from typing import Any
 
 from ..data import DataSet
 from ..files import write_bytes, write_text
-from . import classification, clusters, words
+from . import classification, clusters, regression, words
 from .codes import codes, walk
 from .html import Report, Section, render
 from .inside import networks, units
@@ -23,6 +23,7 @@ __all__ = ["write_report"]
 
 
 _OF_CLASSIFIERS: tuple[Any, ...] = (classification.confusion, training)
+_OF_REGRESSORS: tuple[Any, ...] = (regression.predictions, regression.calibration, training)
 _OF_CLUSTERS: tuple[Any, ...] = (clusters.components, clusters.draws, clusters.bounds)
 
 
@@ -76,6 +77,8 @@ def write_report(
     told: Any = words
     if classifiers:
         parts, told = _OF_CLASSIFIERS, classification
+    elif all(map(regression.predicts, estimators.values())):
+        parts, told = _OF_REGRESSORS, regression
     elif all(map(clusters.has_clusters, estimators.values())):
         parts, told = _OF_CLUSTERS, clusters
     sections = [_numbers(measures), *(make(studio) for make in parts)]

@@ -18,6 +18,7 @@ from .images import compact, encode, grid, is_image, signed_tiles
 from .layers import describe
 from .network import network_diagram
 from .penalty import penalty_curve
+from .regression import calibration_curve, prediction_chart
 from .samples import drawn_samples
 from .style import DARK, LIGHT, Theme, png
 from .units import activity_bars, as_images, code_tiles, unit_activity
@@ -221,6 +222,14 @@ def _weights(view: ModelView, theme: Theme, wish: Wish) -> Figure:
     return cluster_weights(view, theme)
 
 
+def _predictions(view: ModelView, theme: Theme, wish: Wish) -> Figure:
+    return prediction_chart(view, theme)
+
+
+def _calibration(view: ModelView, theme: Theme, wish: Wish) -> Figure:
+    return calibration_curve(view, theme)
+
+
 _ENCODES = ("transform",)
 _DECODES = ("transform", "inverse_transform")
 KINDS: dict[str, Kind] = {
@@ -237,6 +246,11 @@ KINDS: dict[str, Kind] = {
     "samples": Kind("new examples; of a conditional model one row a class", _samples, needs=("transform", "sample")),
     "network": Kind("the model as a diagram, with its loss, and how its code is sampled", _network),
     "compression": Kind("squared error against bits per pixel, beside PCA and JPEG", _compression, needs=_DECODES),
+    "predictions": Kind(
+        "predicted against true numbers with their intervals; with one feature, the curve with its band",
+        _predictions, needs=("predict_interval",),
+    ),
+    "calibration": Kind("whether intervals or probabilities hold what they say", _calibration, needs=("calibration",)),
     "confusion": Kind("which classes a classifier takes for which", _confusion, needs=("predict_proba", "classes_")),
     "means": Kind("means of a mixture's components, the largest first", _means, needs=("fit_predict",)),
     "clusters": Kind("examples as points in the colours of their clusters, with ellipses", _clusters,
