@@ -77,6 +77,9 @@ FIGURES = {
         "mnist", ("reconstructions", "-n", "16"),
     ),
     "factor-analysis": Figure(lambda: isthmus.FactorAnalysis(10), "digits", ("filters",)),
+    "gaussian-mixture": Figure(
+        lambda: isthmus.GaussianMixture(10, covariance_type="diag", **SEED), "digits", ("means",)
+    ),
     "k-sparse-autoencoder": Figure(k_sparse(44), "mnist", ("codes",)),
     "k-sparse-10": Figure(k_sparse(10), "mnist", ("codes",)),
     "k-sparse-filters": Figure(k_sparse(10), "mnist", ("filters", "--side", "decoder", "-n", "64")),
