@@ -30,6 +30,10 @@ Direction = Literal["reverse", "forward", "alpha"]
 """KL(q || p), KL(p || q), and Renyi's divergence of order alpha."""
 
 
+WIDER = 1.5
+"""Variances of proposals relative to the moments found: with p's own, weights of a correlated p have no variance."""
+
+
 class Divergence(NamedTuple):
     """An estimate in nats, and its standard error."""
 
@@ -226,7 +230,7 @@ def fit_moments(
 ) -> Family:
     r"""The least :math:`KL(p \| q)` of a Gaussian family without gradients: p's moments by importance sampling from q.
 
-    Each round draws from the last one's result. Start wide: what no draw comes near stays unseen.
+    Each round draws from the last one's result, somewhat widened. Start wide: what no draw comes near stays unseen.
 
     Args:
         log_density: log p of draws, (S, dim) to (S,); need not be normalised.
@@ -247,20 +251,20 @@ def fit_moments(
             and Computing 18.
     """
     generator = torch.Generator().manual_seed(0) if generator is None else generator
-    kept: list[tuple[Tensor, Tensor]] = []
+    proposal, kept = family, []
     for number in range(n_rounds):
-        draws = family.draw(n_draws, generator)
-        share = (log_density(draws) - family().log_prob(draws)).softmax(0)
+        draws = proposal.draw(n_draws, generator)
+        share = (log_density(draws) - proposal().log_prob(draws)).softmax(0)
         if not share.isfinite().all():
             raise ValueError("Expected a log-density that is finite somewhere near q, got none; start elsewhere.")
         mean = share @ draws
-        if number >= n_rounds // 2:
-            kept.append((mean, (share[:, None] * draws).T @ draws))  # second moments about 0 average rightly
         centred = draws - mean
-        # As many effective draws as dimensions at least, or the covariance is none.
-        spread = (share[:, None] * centred).T @ centred
-        spread = spread + 1e-6 * spread.diagonal().mean() * torch.eye(family.dim).to(spread)
-        family = match_moments(family, mean, spread)
+        covariance = (share[:, None] * centred).T @ centred
+        if number >= n_rounds // 2:
+            kept.append((mean, covariance + mean[:, None] * mean))  # moments about 0 can be averaged
+        # Where few draws count, their covariance is of less than full rank.
+        floor = 1e-6 * covariance.diagonal().mean() * torch.eye(family.dim).to(covariance)
+        proposal = match_moments(family, mean, WIDER * covariance + floor)
     mean = torch.stack([first for first, _ in kept]).mean(0)
     second = torch.stack([moment for _, moment in kept]).mean(0)
     return match_moments(family, mean, second - mean[:, None] * mean)
