@@ -6,6 +6,7 @@ from .full_rank import FullRank
 from .low_rank import LowRank
 from .mean_field import MeanField
 from .mixture import GaussianMixtureFamily
+from .student import MultivariateStudentT, Student
 
 __all__ = [
     "Family",
@@ -16,4 +17,6 @@ __all__ = [
     "LinearFamily",
     "LowRank",
     "MeanField",
+    "MultivariateStudentT",
+    "Student",
 ]
