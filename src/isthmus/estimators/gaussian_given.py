@@ -46,7 +46,7 @@ class GaussianGiven(BaseMixture):
         """What keeps covariances from collapsing, of rows with these variances."""
 
     @abstractmethod
-    def _take(self, gaussians: Gaussians) -> None:
+    def _take_mixture(self, gaussians: Gaussians) -> None:
         """Take over a mixture."""
 
     def impute(
@@ -123,7 +123,7 @@ class GaussianGiven(BaseMixture):
             rule = self._rule(_variances(gaussians))
             before = OnlineMixture(gaussians, _moments(gaussians, rule), self.n_seen_)
             after, likelihood = online_step(before, x, weight, rule=rule)
-            self._take(after.gaussians)
+            self._take_mixture(after.gaussians)
             self.n_seen_, self.n_iter_ = after.n_seen, self.n_iter_ + 1
             self.log_likelihoods_, self.lower_bound_ = [*self.log_likelihoods_, likelihood], likelihood
         return self

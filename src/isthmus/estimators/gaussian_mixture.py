@@ -192,7 +192,7 @@ class GaussianMixture(GaussianBlocks):
         )
 
     def _take_gaussians(self, found: EMResult, collapsed: list[int], n_seeded: int) -> None:
-        self._take(found.parameters)
+        self._take_mixture(found.parameters)
         self.collapsed_, self.n_seeded_ = collapsed, n_seeded
         if collapsed:
             warnings.warn(
@@ -204,7 +204,7 @@ class GaussianMixture(GaussianBlocks):
             )
         self._take_fit(found)
 
-    def _take(self, gaussians: Gaussians) -> None:
+    def _take_mixture(self, gaussians: Gaussians) -> None:
         self.weights_, self.means_, self.covariances_ = (part.cpu().numpy() for part in gaussians[:3])
 
     # --- use --------------------------------------------------------------------------------
