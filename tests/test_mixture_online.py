@@ -10,7 +10,7 @@ import torch
 from isthmus.mixtures.covariance_rule import CovarianceRule
 from isthmus.mixtures.gaussian import KINDS, Gaussians, log_density, sample
 from isthmus.mixtures.gaussian_fit import fit_gaussians
-from isthmus.mixtures.missing import fit_missing, moments_of
+from isthmus.mixtures.missing import expected_moments, fit_missing
 from isthmus.mixtures.moments import Moments, maximised
 from isthmus.mixtures.online import fit_in_batches, fit_in_passes, online_start, online_step
 
@@ -42,9 +42,9 @@ def test_moments_of_parts_are_those_of_the_whole(kind):
     rows, gaussians = drawn(200) + 1e6, mixture(kind)
     gaussians = gaussians._replace(means=gaussians.means + 1e6)
     weight = torch.rand(200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    whole, _ = moments_of(rows, gaussians, weight)
+    whole, _ = expected_moments(rows, gaussians, weight)
     blocks = in_blocks(rows, weight, 77)()
-    total = Moments.total([moments_of(*block[:1], gaussians, block[1])[0] for block in blocks])
+    total = Moments.total([expected_moments(*block[:1], gaussians, block[1])[0] for block in blocks])
     for one, other in zip(whole[:3], total[:3], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
     halves = whole.blended(whole, 0.3)
@@ -72,7 +72,7 @@ def test_a_step_is_the_average_of_moments_that_the_formula_says(kind):
     rows, start = drawn(150), mixture(kind, seed=2)
     state, likelihood = online_step(online_start(rows[:100], start), rows[100:], decay=0.7)
     step = (50 / 150) ** 0.7
-    before, after = (moments_of(part, start, torch.ones(len(part)))[0] for part in (rows[:100], rows[100:]))
+    before, after = (expected_moments(part, start, torch.ones(len(part)))[0] for part in (rows[:100], rows[100:]))
     counts = (1 - step) * before.counts / 100 + step * after.counts / 50
     first = ((1 - step) * before.counts / 100)[:, None] * before.means
     first = first + (step * after.counts / 50)[:, None] * after.means
@@ -88,7 +88,7 @@ def test_with_a_decay_of_one_and_parameters_kept_all_rows_count_alike(kind):
     state = online_start(rows[:50], start)
     for block in rows[50:].split(30):
         state = online_step(state._replace(gaussians=start), block, decay=1.0)[0]
-    expected = maximised(moments_of(rows, start, torch.ones(200))[0])
+    expected = maximised(expected_moments(rows, start, torch.ones(200))[0])
     for one, other in zip(state.gaussians[:3], expected[:3], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-9)
 

@@ -23,7 +23,7 @@ __all__ = [
     "impute",
     "missing_component_log_densities",
     "missing_moments",
-    "moments_of",
+    "expected_moments",
 ]
 
 
@@ -139,7 +139,7 @@ def check_seen(rows: Tensor, weight: Tensor) -> None:
         )
 
 
-def moments_of(rows: Tensor, gaussians: Gaussians, weight: Tensor) -> tuple[Moments, Tensor]:
+def expected_moments(rows: Tensor, gaussians: Gaussians, weight: Tensor) -> tuple[Moments, Tensor]:
     """The E-step, the quick way where nothing is missing; arguments and results as those of `missing_moments`."""
     if rows.isnan().any():
         return missing_moments(rows, gaussians, weight)

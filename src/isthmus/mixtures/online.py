@@ -10,7 +10,7 @@ from torch import Tensor
 from .covariance_rule import CovarianceRule, log_prior
 from .em import EMResult, em
 from .gaussian import Gaussians
-from .missing import moments_of
+from .missing import expected_moments
 from .moments import Moments, maximised
 
 __all__ = ["OnlineMixture", "fit_in_batches", "fit_in_passes", "online_start", "online_step"]
@@ -40,7 +40,7 @@ def online_start(rows: Tensor, gaussians: Gaussians, weight: Tensor | None = Non
         ValueError: rows of another width, or without weight.
     """
     weight = rows.new_ones(len(rows)) if weight is None else weight
-    moments, _ = moments_of(rows, gaussians, weight)
+    moments, _ = expected_moments(rows, gaussians, weight)
     total = float(weight.sum())
     return OnlineMixture(gaussians, moments.times(1 / total), total)
 
@@ -84,7 +84,7 @@ def online_step(
     total = float(weight.sum())
     if not total > 0:
         raise ValueError("Expected a mini-batch with weight, got none.")
-    moments, likelihood = moments_of(rows, state.gaussians, weight)
+    moments, likelihood = expected_moments(rows, state.gaussians, weight)
     step = (total / (state.n_seen + total)) ** decay
     blended = state.moments.blended(moments.times(1 / total), step)
     n_seen = state.n_seen + total
@@ -165,7 +165,7 @@ def fit_in_passes(
         for rows, weight in blocks():
             here = float(weight.sum())
             if here > 0:
-                found, mean = moments_of(rows, gaussians, weight)
+                found, mean = expected_moments(rows, gaussians, weight)
                 moments = found if moments is None else Moments.total([moments, found])
                 likelihood, total = likelihood + here * float(mean), total + here
         if moments is None:
