@@ -162,6 +162,9 @@ def write_files_of_a_reader(folder: Path) -> dict[str, Any]:
     people.write_csv(folder / "people.csv")
     people.select("height").drop_nulls().write_parquet(folder / "large.parquet")
 
+    density = "import torch\n\ndim = 2\n\n\ndef log_density(z):\n    return -z.square().sum(-1)\n"
+    (folder / "funnel.py").write_text(density, encoding="utf-8")
+
     for kind in ("cats", "dogs"):
         (folder / "photos" / kind).mkdir(parents=True)
         for number in range(6):
