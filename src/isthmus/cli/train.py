@@ -249,10 +249,13 @@ def _train_model(estimator: Any, data: DataSet, note: dict[str, Any], out: Path,
     return evaluation
 
 
-def measure(estimator: LatentEstimator, data: DataSet, part: str, n_importance_samples: int = 0) -> Evaluation:
+def measure(
+    estimator: LatentEstimator, data: DataSet, part: str, n_importance_samples: int = 0, n_temperatures: int = 0
+) -> Evaluation:
     """All measures on a part of the data; probes learn from the training rows, where those have labels."""
     X, y = filled_part(data, part)
     given(estimator, y, NO_LABELS)
     labelled = y is not None and data.y_train is not None
     train: dict[str, Any] = {"X_train": data.x_train, "y_train": data.y_train} if labelled else {}
-    return evaluate(estimator, X, y, n_importance_samples=n_importance_samples, binarisation=data.binarisation, **train)
+    effort = {"n_importance_samples": n_importance_samples, "n_temperatures": n_temperatures}
+    return evaluate(estimator, X, y, binarisation=data.binarisation, **effort, **train)

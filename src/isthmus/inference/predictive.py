@@ -98,8 +98,9 @@ def compare_models(evidences: Mapping[str, ImportanceSample], prior: Mapping[str
     .. math:: p(m | D) \propto p(D | m) \, p(m)
 
     Each evidence is `importance_sampling` of the model's log joint density, log p(D, theta | m) with all its constants,
-    from a fitted posterior's `approximation`. Unlike the likelihood at the best parameters, the evidence falls where a model could have
-    explained many other data as well; and it depends on the priors of the parameters, which must mean what they say.
+    from a fitted posterior's `approximation`. Unlike the likelihood at the best parameters, the evidence falls where a
+    model could have explained many other data as well; and it depends on the priors of the parameters, which must mean
+    what they say.
 
     Args:
         evidences: by the names of the models.
