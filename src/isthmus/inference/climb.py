@@ -12,7 +12,7 @@ from .families import Family, Flow, FullRank, GaussianMixtureFamily, LowRank, Me
 from .laplace import fit_laplace
 from .problem import Problem
 from .stochastic import fit_family
-from .variational import DENSE, MeanFieldFit, fit_full_rank
+from .variational import DENSE, RESPONSE, MeanFieldFit, fit_full_rank
 
 __all__ = ["FAMILIES", "Candidate", "climb", "fit_named"]
 
@@ -49,7 +49,7 @@ def climb(
     if guess is not None and dim <= MOST_FOR_TAILS:
         student = Student(dim, guess.location.detach(), guess.factor.detach(), dtype=problem.log_density.dtype)
         yield Candidate("Student's t by linear response", student, fit.optimum.converged)
-    for name in ("full-rank", "flow") if dim <= DENSE else ("low-rank", "flow"):
+    for name in ("full-rank", "flow") if dim <= DENSE else ("low-rank",):
         try:
             yield fit_named(name, problem, fit, generator)
         except ModuleNotFoundError:
@@ -86,6 +86,10 @@ def fit_named(
             return Candidate("mean field with linear response", guess, fit.optimum.converged)
         if name in ("mean-field", "linear-response"):
             note = "" if name == "mean-field" else "Covariances by linear response are not positive definite."
+            if name == "linear-response" and log_density.dim > RESPONSE:
+                note = (
+                    f"Beyond {RESPONSE} dimensions covariances are those of mean field; linear_response() gives others."
+                )
             return Candidate("mean-field", fit.family, fit.optimum.converged, note)
         if name == "laplace":
             family, optimum = fit_laplace(log_density, fit.optimum.theta[: log_density.dim])

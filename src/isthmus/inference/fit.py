@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from .climb import FAMILIES, Candidate, climb, fit_named
 from .density import LogDensity
+from .linear_response import linear_response_of
 from .parameters import Parameters
 from .posterior import Posterior, Step
 from .problem import Problem, finite_start
@@ -101,7 +103,7 @@ def fit_posterior(
     name = "full-rank" if family == "auto" else family
     candidate = fit_named(name, problem, fit, generator, direction=direction, **options)
     tried = [(candidate, weigh(problem.log_density, candidate.family, n_weighed, generator))]
-    return _posterior(problem, tried, [], generator)
+    return _posterior(problem, fit, tried, [], generator)
 
 
 def _mean_field(
@@ -135,7 +137,7 @@ def _climbing(
             tried.append((candidate, weigh(target, candidate.family, n_weighed, generator)))
             if _is_good(*tried[-1]):
                 break
-    return _posterior(problem, tried, notes, generator)
+    return _posterior(problem, fit, tried, notes, generator)
 
 
 def _is_good(candidate: Candidate, weighed: Weighed) -> bool:
@@ -143,7 +145,11 @@ def _is_good(candidate: Candidate, weighed: Weighed) -> bool:
 
 
 def _posterior(
-    problem: Problem, tried: list[tuple[Candidate, Weighed]], notes: list[str], generator: torch.Generator
+    problem: Problem,
+    fit: MeanFieldFit,
+    tried: list[tuple[Candidate, Weighed]],
+    notes: list[str],
+    generator: torch.Generator,
 ) -> Posterior:
     """The best of what was tried, in words, too."""
     # A bound above another's evidence says that the other one misses a part of the posterior.
@@ -163,7 +169,13 @@ def _posterior(
     return Posterior(
         weighed, problem.log_density, problem.parameters, problem.names, steps, generator,
         converged=candidate.converged, family=candidate.name, message=" ".join(message),
+        respond=partial(_respond, fit),
     )  # fmt: skip
+
+
+def _respond(fit: MeanFieldFit, directions: Tensor) -> Tensor:
+    theta, scale = fit.optimum.theta, fit.family.scale.detach().double().cpu().numpy()
+    return linear_response_of(fit.objective.product(theta), directions.double().cpu().numpy(), scale)
 
 
 def _story(

@@ -46,7 +46,7 @@ def fit_laplace(log_density: LogDensity, start: Vector) -> tuple[FullRank, Optim
     def longest(x: Vector, step: Vector) -> float:
         return 1 / max(1.0, float((np.abs(step) / (100 * (1 + np.abs(x)))).max()))
 
-    optimum = newton(second_order, start, longest=longest, max_iter=200)
+    optimum = newton(second_order, start, longest=longest, max_iter=100)
     if not optimum.converged or optimum.hessian is None:
         raise ValueError(
             f"Expected a density with a mode, got none after {optimum.n_steps} steps from the start; "

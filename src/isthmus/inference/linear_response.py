@@ -53,7 +53,7 @@ def linear_response(hessian: Vector) -> Tensor | None:
 
 def linear_response_of(
     product: Callable[[Vector], Vector], directions: Vector, scale: Vector, *, tolerance: float = 1e-6
-) -> tuple[Tensor, bool]:
+) -> Tensor:
     r"""Covariances :math:`c' \mathrm{Cov}\, C` of chosen directions, by conjugate gradients: for many dimensions.
 
     Args:
@@ -63,33 +63,36 @@ def linear_response_of(
         tolerance: relative residual.
 
     Returns:
-        covariance of the K directions (K, K), and whether conjugate gradients converged for all of them.
+        covariance of the K directions (K, K).
+
+    Raises:
+        ValueError: the Hessian is not positive definite: this is no minimum.
     """
     dim = directions.shape[1]
     variances = np.concatenate([scale**2, np.full(dim, 0.5)])
-    solved = [_conjugate_gradients(product, np.append(row, np.zeros(dim)), variances, tolerance) for row in directions]
-    covariance = directions @ np.stack([solution[:dim] for solution, _ in solved], 1)
-    return torch.from_numpy(0.5 * (covariance + covariance.T)), all(done for _, done in solved)
+    columns = [_conjugate_gradients(product, np.append(row, np.zeros(dim)), variances, tolerance) for row in directions]
+    covariance = directions @ np.stack([column[:dim] for column in columns], 1)
+    return torch.from_numpy(0.5 * (covariance + covariance.T))
 
 
 def _conjugate_gradients(
     product: Callable[[Vector], Vector], right: Vector, preconditioner: Vector, tolerance: float
-) -> tuple[Vector, bool]:
-    """Solves H x = right; also whether the residual came below the tolerance, which an indefinite H prevents."""
+) -> Vector:
+    """Solves H x = right."""
     solution, residual = np.zeros_like(right), right.copy()
     scaled = preconditioner * residual
     direction, size = scaled, residual @ scaled
     goal = tolerance**2 * size
     for _ in range(2 * len(right)):
         if size <= goal:
-            return solution, True
+            return solution
         image = product(direction)
         curvature = direction @ image
         if curvature <= 0:
-            break
+            raise ValueError("Expected a positive definite Hessian, got one that is not; has the fit converged?")
         solution = solution + (size / curvature) * direction
         residual = residual - (size / curvature) * image
         scaled = preconditioner * residual
         before, size = size, residual @ scaled
         direction = scaled + (size / before) * direction
-    return solution, False
+    return solution

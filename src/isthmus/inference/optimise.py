@@ -66,7 +66,7 @@ def newton(
         step, positive = _direction(gradient, hessian)
         gain = -0.5 * float(gradient @ step)
         if gain < tolerance and positive:
-            return Optimum(theta, current, hessian, converged=True, n_steps=steps)
+            return Optimum(theta + step, current, hessian, converged=True, n_steps=steps)  # the last step is free
         rounding = 1e-13 * max(1.0, abs(current))
         share = min(1.0, longest(theta, step))
         for _ in range(40 if steps < max_iter else 0):

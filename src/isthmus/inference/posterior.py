@@ -78,8 +78,10 @@ class Posterior:
         converged: bool,
         message: str,
         family: str,
+        respond: Callable[[Tensor], Tensor],
     ):
         self._weighed, self._log_density, self._generator = weighed, log_density, generator
+        self._respond = respond
         self.parameters, self.names, self.steps = parameters, names, steps
         self.approximation: Family = weighed.family
         self.family, self.converged, self.message = family, converged, message
@@ -163,6 +165,15 @@ class Posterior:
     def log_prob(self, vectors: Tensor) -> Tensor:
         """The approximation's normalised log-density of unconstrained vectors (..., dim), in nats."""
         return self.approximation().log_prob(vectors.to(self._weighed.draws)).detach()
+
+    def linear_response(self, directions: Tensor) -> Tensor:
+        """Covariance (K, K) of chosen linear functions of the vector, (K, dim), by the mean-field fit's response.
+
+        By conjugate gradients, for vectors too long for a whole covariance; rows of the identity are coordinates.
+        """
+        if directions.ndim != 2 or directions.shape[1] != self.dim:
+            raise ValueError(f"Expected directions of shape (K, {self.dim}), got {tuple(directions.shape)}")
+        return self._respond(directions)
 
     def quantity(self, function: Callable[[Any], Tensor]) -> Quantity:
         """Posterior mean, sd and quantiles of anything that depends on the parameters.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .families.mixture import GaussianMixtureFamily
 from .optimise import ImproperDensityError, lbfgs, newton
 from .saa import MeanFieldObjective
-from .variational import MeanFieldFit, guarded, mean_field_at
+from .variational import DENSE, MeanFieldFit, guarded, mean_field_at
 
 __all__ = ["mixture_of", "other_optima"]
 
@@ -30,7 +30,7 @@ def other_optima(
     mirror image of whatever is found.
 
     Args:
-        fit: the one known, of a positive definite Hessian.
+        fit: the one known; without a Hessian, or in many dimensions, others are not looked for.
         few: draws for the search.
         n_starts: how many.
         generator: of the starts.
@@ -40,7 +40,7 @@ def other_optima(
         the others, best first, none of them far worse than the best of all.
     """
     hessian, dim = fit.optimum.hessian, fit.objective.dim
-    if hessian is None or fit.response is None:
+    if hessian is None or fit.response is None or dim > DENSE:
         return []
     rough, longest = MeanFieldObjective(fit.objective.log_density, few), guarded(names)
     found, starts = [fit], _starts(fit, n_starts, generator)

@@ -20,6 +20,7 @@ from .saa import FullRankObjective, MeanFieldObjective
 __all__ = [
     "DENSE",
     "FEW",
+    "RESPONSE",
     "MeanFieldFit",
     "fit_full_rank",
     "fit_mean_field",
@@ -30,7 +31,8 @@ __all__ = [
 
 Vector = NDArray[np.float64]
 
-DENSE = 200  # dimensions up to which a Hessian of the bound is computed whole
+DENSE = 200  # dimensions up to which a Hessian of the bound is computed at every step
+RESPONSE = 1000  # and up to which it is computed once, for linear response
 FEW = 8  # draws that are enough to come near an optimum
 LARGEST_LOG_SCALE, LARGEST_LOCATION = 25.0, 1e12  # beyond, no posterior is: the bound grows without end
 
@@ -87,6 +89,9 @@ def fit_mean_field(
         if not optimum.converged:
             optimum = newton_cg(objective.value_and_gradient, objective.product, optimum.theta)
             _refuse_improper(optimum.theta, names)
+        if dim <= RESPONSE:
+            hessian = objective.second_order(optimum.theta)[1]()[1]
+            optimum = optimum._replace(hessian=hessian if np.isfinite(hessian).all() else None)
     return mean_field_at(log_density, objective, optimum)
 
 
