@@ -169,7 +169,7 @@ class RestrictedBoltzmannMachine(LatentVariableModel):
             raise ValueError(
                 f"Expected at most {MOST_ENUMERATED} Bernoulli units in one of the layers to sum over, got "
                 f"{' and '.join(f'{n} {name}' for name, n in sizes.items())} ones; use free energies (score_samples), "
-                "which compare rows of one model."
+                "which compare rows of one model, or annealing (n_temperatures of log_likelihood)."
             )
         log_z = model.visible_bias.new_full((), -math.inf)
         for states in _all_states(sizes[layer], log_z):

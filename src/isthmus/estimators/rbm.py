@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..boltzmann import RestrictedBoltzmannMachine
 from ..evaluation.chunks import device_of, evaluating, map_rows
+from ..evaluation.partition import annealed_log_partition
 from ..objectives import ContrastiveDivergence, Objective
 from ..training import Rows
 from ..training.stream import Stream
@@ -159,11 +160,40 @@ class RBM(BaseAutoencoder):
         check_is_fitted(self)
         return float(self._machine.log_partition())
 
-    def log_likelihood(self, X: Any) -> np.ndarray:
-        """log p(v) of each row, exactly, in nats and units of the data, for models whose `log_partition` is known.
+    def annealed_log_partition(
+        self,
+        X: Any,
+        n_temperatures: int = 1000,
+        n_chains: int = 100,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> tuple[float, float]:
+        """log Z in nats by annealed importance sampling, and its standard error, for machines of any size.
+
+        Args:
+            X: rows as at fit, from whose mean the chains begin.
+            n_temperatures, n_chains: see `isthmus.evaluation.partition.annealed_log_partition`.
+            random_state: a seed gives the same estimate again; None takes the estimator's own.
+
+        Raises:
+            ValueError: rows of another shape or out of range, or counts below 1.
+        """
+        check_is_fitted(self)
+        seed = random_generator(self.random_state if random_state is None else random_state).randint(2**31)
+        base = self._scaled(self._rows(X)).double().mean(0)
+        generator = torch.Generator(device_of(self.model_)).manual_seed(int(seed))
+        found = annealed_log_partition(self._machine, n_temperatures, n_chains, base=base, generator=generator)
+        return float(found.log_evidence), float(found.standard_error)
+
+    def log_likelihood(
+        self, X: Any, n_temperatures: int = 0, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray:
+        """log p(v) of each row in nats and units of the data: exact where `log_partition` is known.
 
         Args:
             X: rows as at fit, (n, features) or images. Grey values of Bernoulli units count as probabilities.
+            n_temperatures: of annealed importance sampling, which estimates log Z where it is not known; log p(v) is
+                then in expectation too high, less so with more of them. 0 for the exact one.
+            random_state: of annealing: a seed gives the same estimate again; None takes the estimator's own.
 
         Returns:
             Log-likelihoods, (n,).
@@ -171,6 +201,8 @@ class RBM(BaseAutoencoder):
         Raises:
             ValueError: rows of another shape or out of range, or too many units to sum over.
         """
+        if n_temperatures:
+            return self.score_samples(X) - self.annealed_log_partition(X, n_temperatures, random_state=random_state)[0]
         log_partition = self.log_partition()  # first, as that may be impossible
         return self.score_samples(X) - log_partition
 
