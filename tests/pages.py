@@ -164,6 +164,7 @@ def write_files_of_a_reader(folder: Path) -> dict[str, Any]:
 
     density = "import torch\n\ndim = 2\n\n\ndef log_density(z):\n    return -z.square().sum(-1)\n"
     (folder / "funnel.py").write_text(density, encoding="utf-8")
+    (folder / "eight_schools.py").write_text(python(ROOT / "docs" / "posterior.md")[0], encoding="utf-8")
 
     for kind in ("cats", "dogs"):
         (folder / "photos" / kind).mkdir(parents=True)
