@@ -96,7 +96,7 @@ def problems(size: Size) -> Iterator[Problem]:
         for i in range(count):
             generator = np.random.default_rng([SEED, number])
             n_components, n_features = int(generator.integers(2, 11)), int(generator.integers(2, 13))
-            n = int(size.rows * generator.integers(1000, 3000))
+            n = max(60, int(size.rows * generator.integers(1000, 3000)))
             if family == "few rows":
                 n, n_components, n_features = 60, min(n_components, 3), min(n_features, 5)
             apart = {"overlapping": 0.7, "duplicates": 3.0}.get(family, float(generator.uniform(1.5, 5)))
@@ -185,7 +185,21 @@ def likelihood(size: Size) -> dict[str, Any]:
     return results | {"by_set": sets}
 
 
-FULL, TINY = Size(50), Size(4, rows=0.1)
+def mini_batches(size: Size) -> dict[str, Any]:
+    """A million rows of eight components that overlap: mini-batches of three sizes against all rows in each step."""
+    rows = mixture_rows(np.random.default_rng(SEED), int(1e6 * size.rows), 8, 8, 0.7, "long").astype(np.float32)
+    results: dict[str, Any] = {"shape": rows.shape}
+    for batch_size in (None, 1000, 4096, 16_384):
+        model = GaussianMixture(8, batch_size=batch_size, random_state=SEED)
+        begin = time.perf_counter()
+        model.fit(rows)
+        found = {"likelihood": round(model.lower_bound_, 6), "steps_or_passes": model.n_iter_}
+        results[str(batch_size)] = found | {"seconds": round(time.perf_counter() - begin, 2)}
+        print(f"batch_size={batch_size}: {results[str(batch_size)]}")
+    return results
+
+
+FULL, TINY = Size(50), Size(4, rows=0.01)
 
 if __name__ == "__main__":
-    main("mixture_quality", __doc__, {"likelihood": likelihood}, FULL, TINY)
+    main("mixture_quality", __doc__, {"likelihood": likelihood, "mini_batches": mini_batches}, FULL, TINY)
