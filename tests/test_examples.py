@@ -37,7 +37,7 @@ def test_an_example_prints_what_its_page_says_and_draws(name):
     assert with_printed(text_of(path), printed) == text_of(path)
     assert isinstance(names["figure"], Figure)
     *_, last = (block for block in blocks(path) if block.kind == "python")
-    assert "figure = " in last.code
+    assert "new_figure(" in last.code
 
 
 def test_what_a_block_prints_takes_the_place_of_what_was_there():
