@@ -61,6 +61,10 @@ FIGURES = {
     "autoencoder": Figure(
         lambda: isthmus.Autoencoder(16, hidden=(256,), max_epochs=5, **SEED), "mnist", ("reconstructions",)
     ),
+    "bayesian-gaussian-mixture": Figure(
+        lambda: isthmus.BayesianGaussianMixture(20, covariance_type="diag", **SEED), "digits", ("weights",)
+    ),
+    "bernoulli-mixture": Figure(lambda: isthmus.BernoulliMixture(10, binarize=0.5, **SEED), "digits", ("means",)),
     "compression": Figure(
         lambda: isthmus.Autoencoder(32, hidden=(512, 256), likelihood="fixed_gaussian", max_epochs=20, **SEED),
         "mnist", ("compression",),
@@ -84,6 +88,7 @@ FIGURES = {
     "k-sparse-10": Figure(k_sparse(10), "mnist", ("codes",)),
     "k-sparse-filters": Figure(k_sparse(10), "mnist", ("filters", "--side", "decoder", "-n", "64")),
     "k-sparse-use": Figure(k_sparse(10), "mnist", ("sparsity",)),
+    "kmeans": Figure(lambda: isthmus.KMeans(10, **SEED), "digits", ("means",)),
     "pca": Figure(lambda: isthmus.PCA(10), "digits", ("filters",)),
     "pretrained-classifier": Figure(
         lambda: isthmus.PretrainedClassifier((500, 500), layer_epochs=2, max_epochs=5, **SEED), "mnist", ("confusion",)
