@@ -181,6 +181,8 @@ def fit_laplace(
         )  # fmt: skip
         found = []
         for m in range(n_networks):
+            if final and last_layer and isinstance(likelihood, ConstantNoise):
+                vectors[m, -size:] = _last_mode(network, vectors[m], scales[m], logs[m].exp()[groups[-size:]], x, y)
             state = _State(network, likelihood, x, y, vectors[m], groups, size, last_layer)
             for _ in range(0 if final else N_UPDATES):
                 here = state.evidence(logs[m], scales[m])
@@ -191,6 +193,17 @@ def fit_laplace(
         history.append(float(torch.stack([each.log_evidence for each in found]).mean()))
     covariances = torch.stack([each.covariance for each in found])
     return LaplaceFit(vectors, scales, logs, covariances, torch.stack([each.log_evidence for each in found]), history)
+
+
+def _last_mode(network: Network, vector: Tensor, scales: Tensor, precision: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The last layer's most probable weights given the others: regression on the features, solved exactly."""
+    features = network.features(vector, x).double()
+    weights = []
+    for k, prior in enumerate(precision.double().reshape(-1, y.shape[1]).T):
+        information = torch.exp(-2 * scales[k].double())
+        matrix = information * features.T @ features + torch.diag(prior)
+        weights.append(torch.linalg.solve(matrix, information * features.T @ y[:, k].double()))
+    return torch.stack(weights, 1).flatten().to(vector)
 
 
 class _State:

@@ -170,7 +170,8 @@ of y; the last column is the share of test targets in central 90 % intervals. Fi
 `uci/bostonHousing.npz` and so on, with `X` and `y`, in the folder that `ISTHMUS_DATA` names.
 
 Published figures beside ours are those of the nearest method: VI (Graves 2011) beside the mean field. Laplace's
-approximation has none, and stands beside PBP (probabilistic backpropagation), which it should at least equal. All of them, as the papers of 2016 and 2017 give them:
+approximation has none, and stands beside PBP (probabilistic backpropagation), which it should at least equal. All of
+them, as the papers of 2016 and 2017 give them:
 
 {_published_table()}
 """,
