@@ -168,11 +168,8 @@ class GaussianMixture(GaussianBlocks):
             return self._gaussians().each(lambda part: part[None])
         weights, means = initial_weights(self.weights_init, shape), initial_means(self.means_init, shape)
         covariances = initial_covariances(self.precisions_init, shape, kind)
-        told = [
-            None if part is None else torch.from_numpy(part).to(data.center) for part in (weights, means, covariances)
-        ]
-        whole = all(part is not None for part in told)
-        n_starts = 1 if whole else int(self.n_init)
+        told = (weights, means, covariances)
+        n_starts = int(self.n_init) if any(part is None for part in told) else 1
         start = start_gaussians(
             data,
             self._n_clusters,
