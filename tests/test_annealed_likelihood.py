@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -73,7 +72,7 @@ def test_spread_rows():
 
 
 def test_evaluate_reports_it_beside_importance_sampling(digits, monkeypatch):
-    monkeypatch.setattr(sys.modules["isthmus.evaluation.evaluate"], "ANNEALED_ROWS", 10)
+    monkeypatch.setattr("isthmus.evaluation.annealed.ANNEALED_ROWS", 10)
     vae = VAE(n_components=2, hidden=(16,), max_epochs=3, random_state=0, device="cpu").fit(digits[:600])
     found = evaluate(vae, digits[600:650], n_importance_samples=500, n_temperatures=50)
     chosen = spread_rows(50, 10).numpy()

@@ -8,6 +8,7 @@ import torch
 
 from isthmus.boltzmann import RestrictedBoltzmannMachine
 from isthmus.estimators import RBM
+from isthmus.evaluation import evaluate
 from isthmus.evaluation.partition import annealed_log_partition
 
 UNITS = [("bernoulli", "bernoulli"), ("gaussian", "bernoulli"), ("bernoulli", "gaussian")]
@@ -91,3 +92,14 @@ def test_the_estimator_s_likelihood(digits):
     with pytest.raises(ValueError, match="n_temperatures"):
         large.log_likelihood(X[:20])
     assert np.isfinite(large.log_likelihood(X[:20], n_temperatures=20)).all()
+
+
+def test_evaluate_has_it_where_there_is_no_exact_one(digits):
+    small = RBM(n_components=8, max_epochs=1, random_state=0, device="cpu").fit(digits[:300])
+    both = evaluate(small, digits[300:400], n_temperatures=200)
+    annealed, exact = both["annealed_log_likelihood"], both["log_likelihood"]
+    assert annealed.value == pytest.approx(exact.value, abs=0.3)
+    assert annealed.standard_error >= exact.standard_error
+    large = RBM(n_components=30, max_epochs=1, random_state=0, device="cpu").fit(digits[:300])
+    assert "log_likelihood" not in evaluate(large, digits[300:400])
+    assert np.isfinite(evaluate(large, digits[300:400], n_temperatures=10)["annealed_log_likelihood"].value)

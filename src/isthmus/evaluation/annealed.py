@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ..data.shards import Shards
 from ..distributions import Point
 from ..inference.annealed import annealed_importance_sampling
 from ..model import Batch, LatentVariableModel
-from .chunks import device_of
-from .likelihood import NoDensityError
+from .chunks import CHUNK_SIZE, device_of
+from .likelihood import NoDensityError, importance_log_likelihood
 from .mean import Mean
+from .measures import Measure
 
-__all__ = ["AnnealedLikelihood", "annealed_log_likelihood", "spread_rows"]
+__all__ = [
+    "AnnealedLikelihood",
+    "annealed_log_likelihood",
+    "measures_of_decoder",
+    "measures_of_machine",
+    "spread_rows",
+]
+
+ANNEALED_ROWS = 100
+"""Rows that `measures_of_decoder` scores: each takes thousands of passes through the decoder."""
 
 _ELEMENTS = 2**22
 """Elements of a tensor (chains, rows, features)."""
@@ -122,6 +135,59 @@ def _posterior_of(model: LatentVariableModel, x: Tensor, condition: Tensor | Non
         return prior.log_prob(z) + model.decoder(z, condition).log_prob(x)
 
     return prior, log_joint
+
+
+def measures_of_decoder(
+    estimator: Any,
+    blocks: Iterable[tuple[Tensor, Tensor | None]],
+    n_rows: int,
+    n_temperatures: int,
+    n_importance_samples: int,
+    seed: int,
+) -> list[Measure]:
+    """Annealed importance sampling of some rows of a fitted VAE, and by how much it finds more than the encoder does.
+
+    Args:
+        estimator: a fitted one with a decoder.
+        blocks: rows in the model's units with their conditions, some at a time.
+        n_rows: how many there are.
+        n_temperatures: of annealing.
+        n_importance_samples: from the encoder, for the same rows; 0 for a thousand.
+        seed: of all noise.
+    """
+    chosen, kept, told, start = spread_rows(n_rows, ANNEALED_ROWS), [], [], 0
+    for rows, condition in blocks:
+        inside = chosen[(chosen >= start) & (chosen < start + len(rows))] - start
+        kept.append(rows[inside])
+        if condition is not None:
+            told.append(condition[inside])
+        start += len(rows)
+    x, condition = torch.cat(kept), torch.cat(told) if told else None
+    n_samples = n_importance_samples or 1000
+    found = annealed_log_likelihood(estimator.model_, x, n_temperatures, condition=condition, seed=seed)
+    usual = importance_log_likelihood(estimator.model_, x, n_samples, condition=condition, seed=seed)
+    value = Mean.of(found.log_likelihood - estimator.n_features_in_ * estimator.log_scale_)
+    gain = Mean.of(found.log_likelihood - usual.log_likelihood)
+    on = f"on {len(x)} of the rows"
+    what = f"log p(x) by annealing from the prior over {n_temperatures} temperatures, {on}, in the mean from below"
+    missed = f"by how much that is above {n_samples} importance samples from the encoder, {on}: what the encoder misses"
+    return [_measure("annealed_log_likelihood", value, what), _measure("annealed_gain", gain, missed)]
+
+
+def measures_of_machine(estimator: Any, X: Any, n_temperatures: int) -> list[Measure]:
+    """log p(x) of a fitted Boltzmann machine with an annealed log Z, the only one beyond twenty units; else nothing."""
+    if not n_temperatures or not hasattr(estimator, "annealed_log_partition"):
+        return []
+    start = next(iter(X.blocks(CHUNK_SIZE))) if isinstance(X, Shards) else X
+    log_z, error = estimator.annealed_log_partition(start, n_temperatures, random_state=0)
+    free = Mean.of(estimator.score_samples(X))
+    what = f"log p(x) with log Z by annealing over {n_temperatures} temperatures, in the mean from above"
+    return [_measure("annealed_log_likelihood", Mean(free.value - log_z, math.hypot(free.standard_error, error)), what)]
+
+
+def _measure(name: str, mean: Mean, what: str) -> Measure:
+    error = mean.standard_error if math.isfinite(mean.standard_error) else None
+    return Measure(name, mean.value, error, "nats", what)
 
 
 def spread_rows(n: int, n_wanted: int) -> Tensor:

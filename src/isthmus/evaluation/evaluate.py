@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data.shards import Shards, is_large_map
-from .annealed import annealed_log_likelihood, spread_rows
+from .annealed import measures_of_decoder, measures_of_machine
 from .chunks import CHUNK_SIZE
 from .classification import evaluate_classifier
 from .clusters import evaluate_clusters, has_clusters
@@ -29,9 +29,6 @@ __all__ = ["evaluate"]
 
 BLOCK_ROWS = 16 * CHUNK_SIZE
 """Rows of shards that are scored at once: whole chunks, so that a row's score is what it is among all of them."""
-
-ANNEALED_ROWS = 100
-"""Rows that annealed importance sampling scores."""
 
 _DETERMINISTIC = "A deterministic code has no density, so there is no bound on log p(x); a VAE has one."
 _DENSITY = "exact log-density in units of the data, which may be positive"
@@ -149,12 +146,19 @@ def _likelihood(
     told = given(estimator, y)
     blocks = _Blocks(estimator, X, seeds, estimator.to_condition(y, len(X)) if told else None)
     scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation, bool(told))
-    if exact:
-        return scored, [_exact_likelihood(estimator.log_likelihood, X, f"log p(x), exact; {scored.description}")]
     n_importance_samples, n_temperatures = effort
+    if exact:
+        annealed = measures_of_machine(estimator, X, n_temperatures)
+        try:
+            what = f"log p(x), exact; {scored.description}"
+            return scored, [_exact_likelihood(estimator.log_likelihood, X, what), *annealed]
+        except NoDensityError:
+            if not annealed:
+                raise
+            return scored, annealed
     measures = list(_bounds(estimator, blocks, n_importance_samples, seed, scored.description))
     if n_temperatures:
-        measures += _annealed(estimator, blocks, n_importance_samples, n_temperatures, seed)
+        measures += measures_of_decoder(estimator, blocks, len(X), n_temperatures, n_importance_samples, seed)
     if estimator.model_.encoder is not None:
         active = active_units(estimator.transform(X, **told))
         description = f"of {len(active)}, those whose posterior mean varies with x (variance above 0.01)"
@@ -227,27 +231,6 @@ def _bounds(estimator: Any, blocks: _Blocks, n_importance_samples: int, seed: in
         bits = -1 / (estimator.n_features_in_ * math.log(2))
         best = Mean(best.value * bits, best.standard_error * abs(bits))
         yield _measure("bits_per_dimension", best, "bits", f"length of a lossless code per value, by {source}")
-
-
-def _annealed(
-    estimator: Any, blocks: _Blocks, n_importance_samples: int, n_temperatures: int, seed: int
-) -> Iterator[Measure]:
-    """Annealed importance sampling of some rows, and importance sampling of the same ones."""
-    chosen, kept, start = spread_rows(len(blocks.X), ANNEALED_ROWS), [], 0
-    for rows, _ in blocks:
-        kept.append(rows[chosen[(chosen >= start) & (chosen < start + len(rows))] - start])
-        start += len(rows)
-    x, condition = torch.cat(kept), None if blocks.condition is None else blocks.condition[chosen]
-    shift = estimator.n_features_in_ * estimator.log_scale_
-    found = annealed_log_likelihood(estimator.model_, x, n_temperatures, condition=condition, seed=seed)
-    on = f"on {len(x)} of the rows"
-    what = f"log p(x) by annealing from the prior over {n_temperatures} temperatures, {on}, in the mean from below"
-    yield _measure("annealed_log_likelihood", Mean.of(found.log_likelihood - shift), "nats", what)
-    n_samples = n_importance_samples or 1000
-    usual = importance_log_likelihood(estimator.model_, x, n_samples, condition=condition, seed=seed)
-    gain = Mean.of(found.log_likelihood - usual.log_likelihood)
-    what = f"by how much that is above {n_samples} importance samples from the encoder, {on}: what the encoder misses"
-    yield _measure("annealed_gain", gain, "nats", what)
 
 
 Labelled = tuple[np.ndarray, np.ndarray]  # codes (n, D) and labels (n,)
