@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
+import torch
+
+from ..mixtures import (
+    CovarianceRule,
+    Gaussians,
+    Prepared,
+    fit_gaussians,
+    log_density,
+    rows_from_noise,
+    start_gaussians,
+)
 
 __all__ = ["CodePrior"]
+
+FLOOR = 1e-6
+"""Smallest variance in any direction, as a part of each dimension's own."""
+N_CANDIDATES = 4
+N_SEEDINGS = 2
 
 
 class CodePrior(NamedTuple):
@@ -30,8 +46,6 @@ class CodePrior(NamedTuple):
         Raises:
             ValueError: unknown kind, or fewer codes than components.
         """
-        from sklearn.mixture import GaussianMixture
-
         if kind not in ("gaussian", "mixture"):
             raise ValueError(f"Expected kind 'gaussian' or 'mixture', got {kind!r}.")
         n_mixture = 1 if kind == "gaussian" else n_mixture
@@ -39,12 +53,16 @@ class CodePrior(NamedTuple):
             raise ValueError(
                 f"Expected 1 <= n_mixture <= rows and at least 2 rows, got n_mixture={n_mixture} and {len(codes)} rows."
             )
-        codes = codes.astype(np.float64)
-        # The mixture's guard against flat covariances is 1e-6, in units of the codes: each dimension in its own.
-        mean, scale = codes.mean(axis=0), codes.std(axis=0)
-        scale = np.where(scale > 0, scale, min(scale[scale > 0], default=1.0))
-        mixture: Any = GaussianMixture(n_mixture, random_state=0).fit((codes - mean) / scale)
-        return cls(mixture.weights_, mean + mixture.means_ * scale, mixture.covariances_ * np.outer(scale, scale))
+        data = Prepared(torch.from_numpy(codes.astype(np.float64)))
+        # Each dimension in its own units; a flat one in those of the narrowest that is not.
+        varying = data.variances[data.variances > 0]
+        narrowest = varying.min() if len(varying) else data.variances.new_ones(())
+        rule = CovarianceRule(floor=FLOOR * torch.where(data.variances > 0, data.variances, narrowest))
+        generator = torch.Generator().manual_seed(0)
+        start = start_gaussians(data, n_mixture, "full", generator, n_candidates=N_CANDIDATES, rule=rule)
+        fit = fit_gaussians(data, start, rule=rule, n_seedings=N_SEEDINGS, generator=generator)
+        weights, means, covariances = (part.numpy() for part in fit.gaussians[:3])
+        return cls(weights, means, covariances)
 
     @classmethod
     def checked(cls, arrays: Mapping[str, np.ndarray], n_components: int) -> Self:
@@ -61,22 +79,16 @@ class CodePrior(NamedTuple):
         np.linalg.cholesky(prior.covariances)  # LinAlgError, a ValueError, where it is no covariance
         return prior
 
+    def _gaussians(self) -> Gaussians:
+        weights, means, covariances = (torch.from_numpy(np.asarray(part, dtype=np.float64)) for part in self)
+        return Gaussians(weights / weights.sum(), means, covariances, "full")
+
     def log_density(self, codes: np.ndarray) -> np.ndarray:
         """Log-density of codes (n, D), in nats, (n,)."""
-        parts = np.empty((len(codes), len(self.weights)))
-        factors = np.linalg.cholesky(self.covariances)
-        with np.errstate(divide="ignore"):  # a component without weight
-            log_weights = np.log(self.weights / self.weights.sum())
-        for i, (mean, factor) in enumerate(zip(self.means, factors, strict=True)):
-            white = np.linalg.solve(factor, (codes - mean).T)
-            log_determinant = np.log(np.diagonal(factor)).sum()
-            constant = 0.5 * codes.shape[1] * np.log(2 * np.pi)
-            parts[:, i] = log_weights[i] - 0.5 * np.square(white).sum(axis=0) - log_determinant - constant
-        return np.logaddexp.reduce(parts, axis=1)
+        return log_density(torch.from_numpy(np.asarray(codes, dtype=np.float64)), self._gaussians()).numpy()
 
     def sample(self, n_samples: int, generator: np.random.RandomState) -> np.ndarray:
         """Draw codes, (n_samples, D)."""
-        component = generator.choice(len(self.weights), size=n_samples, p=self.weights / self.weights.sum())
+        labels = generator.choice(len(self.weights), size=n_samples, p=self.weights / self.weights.sum())
         noise = generator.standard_normal((n_samples, self.means.shape[1]))
-        factors = np.linalg.cholesky(self.covariances)
-        return self.means[component] + np.einsum("nij,nj->ni", factors[component], noise)
+        return rows_from_noise(self._gaussians(), torch.from_numpy(labels), torch.from_numpy(noise)).numpy()
