@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 
 from ..estimators import Autoencoder
-from ..evaluation.given import given
+from ..evaluation.given import given, is_conditional
 from ..files import read_json
 from .data_options import NO_LABELS, own_units, run_data
 from .main import UsageError, did_you_mean
@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> None:
 def _conditions(estimator: Any, options: SampleOptions) -> dict[str, Any]:
     """What a conditional model is told of the rows to draw."""
     text, name = options.condition, type(estimator).__name__
-    if not getattr(estimator, "conditional", False):
+    if not is_conditional(estimator):
         if text is not None:
             raise UsageError(f"expected no --condition for {name}, which is told nothing of a row")
         return {}

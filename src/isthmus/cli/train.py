@@ -16,7 +16,7 @@ from ..estimators.conditions import Conditions
 from ..estimators.labels import checked_labels, classes_of, is_labelled, one_hot
 from ..estimators.predictive import checked_targets
 from ..evaluation import Evaluation, evaluate
-from ..evaluation.given import given
+from ..evaluation.given import given, is_conditional
 from ..files import FORMAT, read_json, remove, write_json
 from ..processes import from_first
 from ..training import Settings
@@ -234,7 +234,7 @@ def _train_model(estimator: Any, data: DataSet, note: dict[str, Any], out: Path,
     if issubclass(type(estimator), TrainingParameters):
         # Never the test rows: what is watched is chosen by, if not by early stopping then by a person.
         watched: Any = data.x_valid if len(data.x_valid) else None
-        if (_learns_targets(estimator) or estimator.conditional) and watched is not None:
+        if (_learns_targets(estimator) or is_conditional(estimator)) and watched is not None:
             watched = watched, data.y_valid
         estimator.fit(data.x_train, data.y_train, validation=watched, folder=out, resume=resume)
     elif _learns_targets(estimator):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["given"]
+__all__ = ["given", "is_conditional"]
+
+
+def is_conditional(estimator: Any) -> bool:
+    """Whether an estimator is told something of each row, such as its class. (A mixture's `conditional` is a method.)"""
+    return getattr(estimator, "conditional", False) is True
 
 
 def given(estimator: Any, conditions: Any, advice: str = "pass y") -> dict[str, Any]:
@@ -22,11 +27,11 @@ def given(estimator: Any, conditions: Any, advice: str = "pass y") -> dict[str, 
         ValueError: conditions are missing.
 
     Example:
-        >>> from isthmus.estimators import PCA, ConditionalVAE
-        >>> given(ConditionalVAE(), [3, 1]), given(PCA(), [3, 1])
+        >>> from isthmus.estimators import ConditionalVAE, GaussianMixture
+        >>> given(ConditionalVAE(), [3, 1]), given(GaussianMixture(), [3, 1])
         ({'conditions': [3, 1]}, {})
     """
-    if not getattr(estimator, "conditional", False):
+    if not is_conditional(estimator):
         return {}
     if conditions is None:
         raise ValueError(

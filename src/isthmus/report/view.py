@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..estimators.code_prior import CodePrior
-from ..evaluation.given import given
+from ..evaluation.given import given, is_conditional
 from .images import ImageStyle, is_image, tiles
 from .plots import is_classes
 from .style import Theme
@@ -188,7 +188,7 @@ class ModelView:
     @property
     def conditional(self) -> bool:
         """The model is told something of each example, such as its class."""
-        return bool(getattr(self.estimator, "conditional", False))
+        return is_conditional(self.estimator)
 
     def _told(self, conditions: Any) -> dict[str, Any]:
         return given(self.estimator, conditions, "use data with labels")
