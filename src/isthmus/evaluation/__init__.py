@@ -1,5 +1,6 @@
 """How good a model is, in numbers that do not depend on how they were computed."""
 
+from .annealed import AnnealedLikelihood, annealed_log_likelihood
 from .chunks import map_rows
 from .classification import evaluate_classifier
 from .evaluate import evaluate
@@ -8,10 +9,12 @@ from .likelihood import Bound, ImportanceEstimate, NoDensityError, bound, import
 from .mean import Mean
 from .measures import Evaluation, Measure
 from .noise import RowNoise, row_keys, standard_normal
+from .partition import annealed_log_partition
 from .reconstruction import ReconstructionError, reconstruction_error
 from .representation import active_units, probe_accuracy
 
 __all__ = [
+    "AnnealedLikelihood",
     "Bound",
     "Evaluation",
     "ImportanceEstimate",
@@ -21,6 +24,8 @@ __all__ = [
     "ReconstructionError",
     "RowNoise",
     "active_units",
+    "annealed_log_likelihood",
+    "annealed_log_partition",
     "bound",
     "evaluate",
     "evaluate_classifier",

@@ -25,7 +25,7 @@ __all__ = [
 Schedule = Literal["adaptive", "sigmoidal", "linear"]
 """How inverse temperatures are spaced; sigmoidal: more densely near both ends; adaptive: as a pilot run says."""
 
-_PILOT_STEPS = 200
+_PILOT_STEPS = (50, 200)  # at least and at most
 
 State = TypeVar("State")
 
@@ -233,7 +233,8 @@ def _plan(path: Path, n: int, schedule: Schedule, generator: torch.Generator) ->
     betas = temperatures(n, "linear" if schedule == "linear" else "sigmoidal")
     if n == 1:  # no transition
         return betas.tolist(), path.unit[..., 0].expand(2, *path.unit.shape[:-1])
-    way = temperatures(_PILOT_STEPS, "linear" if schedule == "linear" else "sigmoidal")
+    fewest, most = _PILOT_STEPS
+    way = temperatures(min(most, max(fewest, n)), "linear" if schedule == "linear" else "sigmoidal")
     found = pilot(path, way, generator)
     if schedule == "adaptive":
         betas = found.temperatures(n)
