@@ -165,6 +165,7 @@ def test_both_sides_of_it():
     assert (found.upper.log_weights.mean(0) > model.exact).all()
 
 
+@pytest.mark.slow
 def test_adaptive_temperatures_are_better_than_others():
     """Where a path's beginning is steep, its temperatures belong there: log weights spread less."""
     model = PPCA(n_rows=3)
@@ -177,6 +178,7 @@ def test_adaptive_temperatures_are_better_than_others():
     assert spread["adaptive"] < spread["sigmoidal"] < spread["linear"]
 
 
+@pytest.mark.slow
 def test_few_temperatures_leave_a_gap_that_more_close():
     model = PPCA(n_rows=3)
     draws = sample(model.posterior, 8, generator(5))

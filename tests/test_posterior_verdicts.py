@@ -54,6 +54,7 @@ def test_sds_are_right_at_the_median(fits):
     assert of_sds.median() < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("family", ["mean-field", "laplace"])
 def test_no_wrong_mean_is_called_reliable(fits, name, family):
@@ -110,6 +111,7 @@ def is_right_or_flagged(log_density, family):
     return not fitted.reliable or bool(mean_error.max() < WRONG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mean-field", "laplace", "full-rank"])
 @pytest.mark.parametrize("name", HARD)
 def test_hard_densities_are_right_or_flagged(name, family):
