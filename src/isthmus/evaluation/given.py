@@ -8,8 +8,8 @@ __all__ = ["given", "is_conditional"]
 
 
 def is_conditional(estimator: Any) -> bool:
-    """Whether an estimator is told something of each row, such as its class. (A mixture's `conditional` is a method.)"""
-    return getattr(estimator, "conditional", False) is True
+    """Whether an estimator is told something of each row, such as its class."""
+    return getattr(estimator, "conditional", False) is True  # a mixture's is a method
 
 
 def given(estimator: Any, conditions: Any, advice: str = "pass y") -> dict[str, Any]:
