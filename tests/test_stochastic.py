@@ -148,7 +148,7 @@ def test_the_same_generator_gives_the_same_fit_and_nothing_else_is_touched() -> 
     start, state = MeanField(3), torch.get_rng_state()
     before = [parameter.clone() for parameter in start.parameters()]
     fits = [
-        fit_family(correlated(3).log_prob, start, generator=generator(seed), max_steps=400) for seed in (1, 1, 2)
+        fit_family(correlated(3).log_prob, start, generator=generator(seed), max_steps=200, window=25) for seed in (1, 1, 2)
     ]  # fmt: skip
     assert fits[0].bound == fits[1].bound
     assert fits[0].history == fits[1].history
@@ -163,7 +163,7 @@ def test_steps_that_are_not_finite_are_left_out() -> None:
     def log_density(x: Tensor) -> Tensor:
         return torch.where(x[:, 0] > -2.0, -0.5 * x.square().sum(-1), math.nan)
 
-    fit = fit_family(log_density, MeanField(2, scale=0.3), max_steps=600)
+    fit = fit_family(log_density, MeanField(2, scale=0.3), max_steps=300, window=50)
     assert 0 < fit.n_rejected < fit.n_steps
     assert "left out as not finite" in fit.message
     assert all(parameter.isfinite().all() for parameter in fit.family.parameters())

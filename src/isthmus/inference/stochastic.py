@@ -20,6 +20,9 @@ __all__ = ["StochasticFit", "fit_family"]
 RATES = tuple(0.1 / 4**k for k in range(5))
 """Learning rates to choose from: Agrawal, Sheldon and Domke's."""
 
+PATIENCE = 3
+"""Windows without progress after which a rate has done what it can."""
+
 
 @dataclass
 class StochasticFit:
@@ -59,18 +62,18 @@ def fit_family(
     n_draws: int = 32,
     generator: torch.Generator | None = None,
     max_steps: int = 4000,
-    window: int = 100,
+    window: int = 50,
     tolerance: float = 0.01,
     n_bound_draws: int = 2000,
 ) -> StochasticFit:
     r"""Fit a family to a log-density by Adam on fresh draws; rate and number of steps are found.
 
     One window of steps is run at each rate of :math:`0.1 / 4^k`, k = 0 to 4, from the same start with the same noise,
-    and the rate with the best objective goes on. When the objective no longer falls from window to window by more than
-    its noise, the iterates of the last window are averaged and the rate is divided by 4; when that gains nothing
-    either, the fit has converged. A step whose loss or gradient is not finite is left out and counted. Use it for
-    flows, mixtures and low-rank Gaussians; mean-field and full-rank ones of moderate size are fitted faster, and
-    exactly, on fixed draws by `fit_posterior`.
+    and the rate with the best objective goes on. When three windows in turn no longer lower the objective by more than
+    its noise, the iterates of the last one are averaged and the rate is divided by 4; when that gains nothing either,
+    the fit has converged, and is averaged over a window at a small rate. A step whose loss or gradient is not finite is
+    left out and counted. Use it for flows, mixtures and low-rank Gaussians; mean-field and full-rank ones of moderate
+    size are fitted faster, and exactly, on fixed draws by `fit_posterior`.
 
     Args:
         log_density: `LogDensity`, or a function of a vector as that takes.
@@ -227,21 +230,25 @@ def _search(
 def _descend(run: _Run, window: int, max_steps: int, tolerance: float) -> tuple[int, bool]:
     """Windows until nothing is gained at any rate; how many, and whether that came to pass."""
     level, n_still, before = torch.inf, 0, torch.inf
-    for number in range(1, max_steps // window + 1):
+    last = max_steps // window
+    for number in range(1, last):
         mean, error = run.window(window)
         if mean < level - max(tolerance, 2 * error):
             level, n_still = mean, 0
             continue
-        n_still += 1
-        level = min(level, mean)
-        if n_still < 2:
+        n_still += 1  # the level stays, so that slow progress adds up to some
+        if n_still < PATIENCE:
             continue
         run.slow_down()
         if level > before - max(tolerance, 2 * error):
-            return number, True
+            run.window(window)  # once more where noise is small, to be averaged
+            run.slow_down()
+            return number + 1, True
         before, n_still = level, 0
-    run.slow_down()
-    return max_steps // window, False
+    if last > 0:
+        run.window(window)
+        run.slow_down()
+    return last, False
 
 
 @torch.no_grad()
