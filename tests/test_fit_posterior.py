@@ -75,6 +75,29 @@ def test_the_bound_is_the_evidence_of_a_conjugate_model(family):
     )
 
 
+@pytest.mark.parametrize(("family", "mean_field"), [("mean-field", True), ("auto", False)])
+def test_forward_divergence_is_least_at_the_marginal_moments(family, mean_field):
+    covariance = torch.linalg.inv(PRECISION)
+    q = fit_posterior(bishop, 2, family=family, direction="forward").approximation()
+    exact = covariance.diagonal().diag() if mean_field else covariance
+    torch.testing.assert_close(q.variance, exact.diagonal(), rtol=1e-6, atol=0)
+    assert q.log_prob(torch.zeros(2, dtype=FLOAT)).item() == pytest.approx(
+        float(-math.log(2 * math.pi) - 0.5 * torch.logdet(exact)), rel=1e-6
+    )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use (CUDA)")
+def test_the_answer_on_a_gpu_is_that_on_the_cpu():
+    def log_density(x):
+        return (torch.distributions.StudentT(4.0).log_prob(x) + 0.1 * x).sum()
+
+    here, there = fit_posterior(log_density, 3), fit_posterior(log_density, 3, device="cuda")
+    assert there.draws.is_cuda
+    torch.testing.assert_close(there.mean.cpu(), here.mean, rtol=1e-6, atol=1e-6)
+    assert there.summary().splitlines()[:4] == here.summary().splitlines()[:4]
+    assert fit_posterior(two_modes, 1, device="cuda").steps[0].family.startswith("mixture")
+
+
 def test_unlike_scales_do_not_matter():
     target = Normal(tensor(1e4, -3.0), tensor(1e3, 1e-4))
     posterior = fit_posterior(lambda x: target.log_prob(x).sum(), 2)

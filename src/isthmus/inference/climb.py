@@ -7,14 +7,16 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from .divergences import match_moments
 from .draws import standard_draws
 from .families import Family, Flow, FullRank, GaussianMixtureFamily, LowRank, MeanField, Student
 from .laplace import fit_laplace
+from .posterior import Posterior
 from .problem import Problem
 from .stochastic import fit_family
 from .variational import DENSE, RESPONSE, MeanFieldFit, fit_full_rank
 
-__all__ = ["FAMILIES", "Candidate", "climb", "fit_named"]
+__all__ = ["FAMILIES", "Candidate", "climb", "fit_named", "matched"]
 
 # Names that `fit_posterior` takes; "linear-response" is the mean-field fit with covariances by linear response.
 FAMILIES = ("auto", "mean-field", "linear-response", "full-rank", "low-rank", "mixture", "flow", "laplace")
@@ -100,8 +102,18 @@ def fit_named(
             start = guess if guess is not None else _diagonal(fit)
             family, optimum = fit_full_rank(log_density, start, noise.to(log_density.device), problem.free_names)
             return Candidate("full-rank", family, optimum.converged)
-    start = _start(name, fit, log_density.dtype)
+    start = _start(name, fit, log_density.dtype, direction)
     return _stochastic(name, start, problem, generator, direction=direction, **options)
+
+
+def matched(name: str, posterior: Posterior) -> Candidate | None:
+    """The normal distribution of least KL(p||q), that of a reliable posterior's moments; None of another one."""
+    if not posterior.reliable:
+        return None
+    like = posterior.draws
+    family = (MeanField if name == "mean-field" else FullRank)(posterior.dim, dtype=like.dtype).to(like.device)
+    note = f"Its moments are those of the posterior by {posterior.family}, k-hat {posterior.khat:.2f}."
+    return Candidate(name, match_moments(family, posterior.mean, posterior.covariance), converged=True, note=note)
 
 
 def _stochastic(name: str, start: Family, problem: Problem, generator: torch.Generator, **options: Any) -> Candidate:
@@ -109,11 +121,13 @@ def _stochastic(name: str, start: Family, problem: Problem, generator: torch.Gen
     return Candidate(name, found.family, found.converged, f"{name.capitalize()}: {found.message}.")
 
 
-def _start(name: str, fit: MeanFieldFit, dtype: torch.dtype) -> Family:
-    """A family at what is known already."""
+def _start(name: str, fit: MeanFieldFit, dtype: torch.dtype, direction: str) -> Family:
+    """A family at what is known already, wide where the divergence covers."""
     dim, location, scale = fit.family.dim, fit.family.location.detach(), fit.family.scale.detach()
     wide = fit.response if fit.response is not None else _diagonal(fit)
     factor = wide.factor.detach()
+    if direction != "reverse":
+        scale = factor.norm(dim=1)
     if name in ("mean-field", "linear-response"):
         return MeanField(dim, location, scale, dtype=dtype)
     if name == "low-rank":

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .climb import FAMILIES, Candidate, climb, fit_named
+from .climb import FAMILIES, Candidate, climb, fit_named, matched
 from .density import LogDensity
 from .linear_response import linear_response_of
 from .parameters import Parameters
@@ -57,7 +57,8 @@ def fit_posterior(
         dim: dimension of the vector, or the `Parameters`.
         family: "auto" as said above, or only this one: "mean-field", "linear-response", "full-rank", "low-rank",
             "mixture", "flow", "laplace".
-        direction: "reverse" for KL(q||p); "forward" for KL(p||q), or "alpha", by stochastic gradients.
+        direction: "reverse" for KL(q||p); "forward" for KL(p||q), which the posterior's own moments minimise over
+            normal distributions; "alpha" for Renyi's divergence. These by stochastic gradients for other families.
         start: where to begin: a vector, or values of the parameters by name; the origin unless said.
         n_draws: fixed draws, even; max(32, 2 dim) unless said.
         n_weighed: fresh draws that are weighed.
@@ -101,7 +102,11 @@ def fit_posterior(
     if family == "auto" and direction == "reverse":
         return _climbing(problem, fit, few, n_weighed, n_starts, generator)
     name = "full-rank" if family == "auto" else family
-    candidate = fit_named(name, problem, fit, generator, direction=direction, **options)
+    candidate = None
+    if direction == "forward" and name in ("mean-field", "full-rank") and not options:
+        candidate = matched(name, _climbing(problem, fit, few, n_weighed, n_starts, generator))
+    if candidate is None:
+        candidate = fit_named(name, problem, fit, generator, direction=direction, **options)
     tried = [(candidate, weigh(problem.log_density, candidate.family, n_weighed, generator))]
     return _posterior(problem, fit, tried, [], generator)
 

@@ -50,7 +50,7 @@ class LowRank(LinearFamily):
         super().__init__(dim)
         if not 1 <= rank <= dim:
             raise ValueError(f"Expected a rank from 1 to {dim}, the dimension, got {rank}.")
-        scale = torch.zeros(dim, dtype=dtype) + torch.as_tensor(scale, dtype=dtype)
+        scale = torch.as_tensor(scale, dtype=dtype).expand(dim).clone()
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(dim, rank, generator=generator, dtype=torch.float64).to(dtype).to(scale.device)
         self.location = nn.Parameter(torch.zeros_like(scale) + torch.as_tensor(location, dtype=dtype))

@@ -38,8 +38,10 @@ class MeanField(LinearFamily):
         dtype: torch.dtype = torch.float64,
     ):
         super().__init__(dim)
-        self.location = nn.Parameter(torch.zeros(dim, dtype=dtype) + torch.as_tensor(location, dtype=dtype))
-        self.log_scale = nn.Parameter(torch.zeros(dim, dtype=dtype) + torch.as_tensor(scale, dtype=dtype).log())
+        scale = torch.as_tensor(scale, dtype=dtype)
+        location = torch.as_tensor(location, dtype=dtype, device=scale.device)
+        self.location = nn.Parameter(scale.new_zeros(dim) + location)
+        self.log_scale = nn.Parameter(scale.new_zeros(dim) + scale.log())
 
     @property
     def scale(self) -> Tensor:

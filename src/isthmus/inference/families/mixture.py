@@ -58,7 +58,7 @@ class GaussianMixtureFamily(Family):
             raise ValueError(f"Expected n_components >= 1, got {n_components}.")
         if covariance not in ("diagonal", "full"):
             raise ValueError(f"Expected covariance 'diagonal' or 'full', got {covariance!r}.")
-        scale = torch.zeros(dim, dtype=dtype) + torch.as_tensor(scale, dtype=dtype)
+        scale = torch.as_tensor(scale, dtype=dtype).expand(dim).clone()
         generator = torch.Generator().manual_seed(seed)
         apart = torch.randn(n_components, dim, generator=generator, dtype=torch.float64).to(dtype).to(scale.device)
         self.locations = nn.Parameter(torch.as_tensor(location, dtype=dtype) + scale * apart)
