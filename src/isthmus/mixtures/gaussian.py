@@ -27,6 +27,9 @@ KINDS = ("full", "tied", "diag", "spherical")
 CHUNK_NUMBERS = 2**20
 """Of what is computed at a time for each row and component: it bounds memory, and fits a processor's cache."""
 
+LOST = 1e-9
+"""Largest error by rounding, in nats, that a squared distance may have for the sake of speed."""
+
 
 class Gaussians(NamedTuple):
     r"""The mixture :math:`p(x) = \sum_k w_k N(x; \mu_k, \Sigma_k)` of K Gaussians over F features.
@@ -161,12 +164,33 @@ def component_log_densities(rows: Tensor, gaussians: Gaussians) -> Tensor:
     means, roots = means.to(dtype), precisions_cholesky(gaussians).to(dtype)
     constant = log_determinants(roots, kind, rows.shape[1]) - 0.5 * rows.shape[1] * math.log(2 * math.pi)
     result = torch.empty(len(rows), len(means), dtype=dtype, device=rows.device)
-    size = max(1, CHUNK_NUMBERS // means.numel())
+    products = kind in ("diag", "spherical")
+    size = max(1, CHUNK_NUMBERS // (sum(means.shape) if products else means.numel()))
     for start in range(0, len(rows), size):
         here = slice(start, start + size)
-        white = whitened(rows[here].to(dtype), means, roots, kind)
-        torch.add(constant, white.square_().sum(dim=2).T, alpha=-0.5, out=result[here])
+        distances = (_by_products if products else _by_whitening)(rows[here].to(dtype), means, roots, kind)
+        torch.add(constant, distances, alpha=-0.5, out=result[here])
     return result
+
+
+def _by_whitening(rows: Tensor, means: Tensor, roots: Tensor, kind: str) -> Tensor:
+    """Squared distances |W^T (x - mu)|^2, (m, K), in which nothing cancels; in chunks of bounded memory."""
+    parts = rows.split(max(1, CHUNK_NUMBERS // means.numel()))
+    return torch.cat([whitened(part, means, roots, kind).square_().sum(dim=2).T for part in parts])
+
+
+def _by_products(rows: Tensor, means: Tensor, roots: Tensor, kind: str) -> Tensor:
+    """The same of independent features, by matrix products; of rows for which terms too large cancel, by whitening."""
+    origin = means.mean(dim=0)
+    x, middles = rows - origin, means - origin
+    precisions = (roots[:, None] if kind == "spherical" else roots).square().expand_as(means)
+    squares = x.square() @ precisions.T + (precisions * middles.square()).sum(dim=1)
+    lost = torch.finfo(squares.dtype).eps * squares.amax(dim=1)
+    distances = squares.addmm_(x, (precisions * middles).T, alpha=-2.0).clamp_min_(0.0)
+    doubtful = ~(lost <= LOST)  # with what is no number
+    if doubtful.any():
+        distances[doubtful] = _by_whitening(rows[doubtful], means, roots, kind)
+    return distances
 
 
 def log_density(rows: Tensor, gaussians: Gaussians) -> Tensor:
