@@ -29,6 +29,7 @@ from isthmus.report.view import DataView, ModelView
 
 QUICK = {"max_epochs": 1, "random_state": 0}
 MODELS = MAKE | {"ConditionalVAE": lambda n=2: ConditionalVAE(n, hidden=(16,), **QUICK)}
+OF_OTHERS = ["predictions", "calibration", "confusion", "means", "clusters", "weights"]  # models without a code
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +66,9 @@ def small_pixels(drawn) -> np.ndarray:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_kind_is_drawn_for_every_model_of_images(model, views):
-    assert [kind for kind, reason in suitable(views[model]).items() if reason] == ["confusion"]  # it is no classifier
+    assert [kind for kind, reason in suitable(views[model]).items() if reason] == OF_OTHERS
     for name, kind in KINDS.items():
-        if name not in ("compression", "confusion"):  # which test_coding_cli and test_classifier_cli draw
+        if name not in ("compression", *OF_OTHERS):  # which test_coding_cli and others draw
             assert len(np.unique(small_pixels(kind.draw(views[model], DARK, Wish())))) > 3, name
 
 
@@ -85,7 +86,7 @@ def test_models_of_tables_have_the_kinds_that_need_no_images(model):
     data = split_data(make_data_set("table", (real_table(), labels)))
     view = ModelView(model, MODELS[model](2).fit(data.x_train, data.y_train), DataView.of(data))
     reasons = suitable(view)
-    assert {kind for kind, reason in reasons.items() if reason} == {"filters", "grid", "confusion"}
+    assert {kind for kind, reason in reasons.items() if reason} == {"filters", "grid", *OF_OTHERS}
     assert "Expected images" in reasons["grid"]
     for kind in ("reconstructions", "codes", "samples"):
         assert len(np.unique(small_pixels(KINDS[kind].draw(view, LIGHT, Wish())))) > 3, kind
