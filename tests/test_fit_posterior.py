@@ -20,7 +20,7 @@ from torch.distributions import (
 )
 
 import isthmus
-from isthmus.inference import ImproperDensityError, Parameters, Posterior, fit_posterior
+from isthmus.inference import Parameters, Posterior, fit_posterior
 
 FLOAT = torch.float64
 PRECISION = torch.tensor([[2.0, 1.2], [1.2, 1.5]], dtype=FLOAT)  # Bishop (2006), section 10.1.2
@@ -84,18 +84,6 @@ def test_forward_divergence_is_least_at_the_marginal_moments(family, mean_field)
     assert q.log_prob(torch.zeros(2, dtype=FLOAT)).item() == pytest.approx(
         float(-math.log(2 * math.pi) - 0.5 * torch.logdet(exact)), rel=1e-6
     )
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use (CUDA)")
-def test_the_answer_on_a_gpu_is_that_on_the_cpu():
-    def log_density(x):
-        return (torch.distributions.StudentT(4.0).log_prob(x) + 0.1 * x).sum()
-
-    here, there = fit_posterior(log_density, 3), fit_posterior(log_density, 3, device="cuda")
-    assert there.draws.is_cuda
-    torch.testing.assert_close(there.mean.cpu(), here.mean, rtol=1e-6, atol=1e-6)
-    assert there.summary().splitlines()[:4] == here.summary().splitlines()[:4]
-    assert fit_posterior(two_modes, 1, device="cuda").steps[0].family.startswith("mixture")
 
 
 def test_unlike_scales_do_not_matter():
@@ -217,131 +205,6 @@ def test_samples_have_the_posterior_s_moments():
     draws = posterior.sample(4000)
     assert draws.shape == (4000, 2)
     torch.testing.assert_close(draws.T.cov(), torch.linalg.inv(PRECISION), rtol=0.1, atol=0.05)
-
-
-IMPROPER = {
-    "flat": lambda x: 0 * x.sum(),
-    "one coordinate": lambda x: -0.5 * x[0] ** 2 + 0 * x[1],
-    "rising": lambda x: x.sum(),
-    "flat on the positive line": lambda x: x[0] - 0.5 * x[1] ** 2,
-}
-
-
-@pytest.mark.parametrize("name", IMPROPER)
-def test_an_improper_posterior_is_refused(name):
-    with pytest.raises(ImproperDensityError, match=r"grows without end along x\["):
-        fit_posterior(IMPROPER[name], 2)
-
-
-def test_densities_with_borders_are_fitted_from_within():
-    """A gamma density that is NaN on the left."""
-    posterior = fit_posterior(lambda x: (torch.log(x) - x).sum(), 1)
-    assert float(posterior.mean) == pytest.approx(2, abs=0.1)
-    assert float(posterior.sd) == pytest.approx(2**0.5, rel=0.1)
-    assert posterior.bound == -math.inf  # a normal distribution reaches beyond the border
-    assert "density of zero" in posterior.message
-    assert posterior.to_dict()["bound"] is None
-
-
-def test_a_density_that_is_finite_far_away_only_is_found():
-    def log_density(x):
-        return torch.where((x - 8).abs().max() < 4, -0.5 * (x - 8).square().sum(), -torch.inf)
-
-    posterior = fit_posterior(log_density, 2)
-    torch.testing.assert_close(posterior.mean, tensor(8.0, 8.0), rtol=0.02, atol=0)
-
-
-WRONG = {
-    "finite nowhere": (lambda x: x.sum() * torch.nan, 2, ValueError, "finite somewhere"),
-    "a vector": (lambda x: x, 3, ValueError, "sum over everything"),
-    "no tensor": (lambda x: 1.0, 2, TypeError, "return a tensor, got float"),
-    "no gradient": (lambda x: torch.tensor(1.0), 2, ValueError, "does not depend on x"),
-    "item": (lambda x: -x.square().sum() * x[0].item(), 2, ValueError, "reads values out of tensors"),
-    "its own error": (lambda x: x @ torch.ones(5, dtype=FLOAT), 2, ValueError, "inconsistent tensor size"),
-    "no function": (3, 2, TypeError, "Expected a function"),
-    "dim": (bishop, 0, ValueError, "Expected dim"),
-    "other names": (lambda mu, sd: mu, Parameters(tau=constraints.real), ValueError, "log-density of tau"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_what_can_t_be_fitted_is_said(name):
-    function, dim, error, words = WRONG[name]
-    with pytest.raises(error, match=words):
-        fit_posterior(function, dim)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [({"family": "normal"}, "Expected family"), ({"n_weighed": 10}, "n_weighed"),
-     ({"start": [1.0]}, "2 finite numbers"), ({"start": {"x": 1.0}}, "Parameters"), ({"n_draws": 7}, "even number")],
-)  # fmt: skip
-def test_arguments_that_make_no_sense_are_refused(arguments, words):
-    with pytest.raises(ValueError, match=words):
-        fit_posterior(bishop, 2, **arguments)
-
-
-def two_modes(x):
-    modes = torch.stack([math.log(0.2) + Normal(-10.0, 1.0).log_prob(x), math.log(0.8) + Normal(10.0, 1.0).log_prob(x)])
-    return modes.logsumexp(0).sum()
-
-
-def test_two_modes_are_found_and_said():
-    posterior = fit_posterior(two_modes, 1)
-    assert "several modes" in posterior.message
-    assert float(posterior.mean) == pytest.approx(6, abs=0.5)
-    assert float(posterior.sd) == pytest.approx((1 + 64) ** 0.5, rel=0.05)
-    assert posterior.log_evidence == pytest.approx(0, abs=0.05)
-    low, _, high = posterior.quantity(lambda draws: draws[:, 0]).quantiles
-    assert low < -5 < 5 < high
-
-
-def test_one_of_two_modes_alone_is_what_a_fit_without_other_starts_returns():
-    """Why other starts are worth their time: k-hat can't see what no draw fell into."""
-    posterior = fit_posterior(two_modes, 1, start=[9.0], n_starts=0)
-    assert posterior.reliable
-    assert float(posterior.mean) == pytest.approx(10, abs=0.01)
-    assert posterior.log_evidence == pytest.approx(math.log(0.8), abs=1e-3)
-
-
-def test_heavy_tails_climb_to_student_s_t():
-    posterior = fit_posterior(lambda x: torch.distributions.StudentT(4.0).log_prob(x).sum(), 2)
-    assert [step.family for step in posterior.steps][:2] == [
-        "mean field with linear response", "Student's t by linear response",
-    ]  # fmt: skip
-    assert posterior.steps[0].khat > 0.7
-    assert posterior.reliable
-    assert posterior.log_evidence == pytest.approx(0, abs=0.05)
-    assert "Tried: mean field" in posterior.message
-
-
-def funnel(x):
-    return Normal(0.0, 3.0).log_prob(x[0]) + Normal(0.0, (x[0] / 2).exp()).log_prob(x[1:]).sum()
-
-
-def test_a_funnel_is_flagged_where_only_one_family_may_be_tried():
-    posterior = fit_posterior(funnel, 3, family="linear-response")
-    assert posterior.khat > 0.7
-    assert not posterior.reliable
-    assert "NOT RELIABLE" in repr(posterior)
-    assert "not to be trusted" in posterior.message
-    torch.testing.assert_close(posterior.mean, posterior.approximation_mean)
-
-
-@pytest.mark.slow
-def test_a_funnel_climbs_to_a_flow():
-    posterior = fit_posterior(funnel, 3)
-    assert posterior.family == "flow"
-    assert posterior.reliable
-    assert float(posterior.mean[0]) == pytest.approx(0, abs=0.3)
-    assert float(posterior.sd[0]) == pytest.approx(3, rel=0.1)
-    assert posterior.log_evidence == pytest.approx(0, abs=0.1)
-
-
-def test_no_mode_is_no_laplace_approximation():
-    """An exponential density is highest at its border."""
-    with pytest.raises(ValueError, match="Expected a density with a mode"):
-        fit_posterior(lambda x: torch.where(x > 0, -x, torch.nan).sum(), 1, family="laplace")
 
 
 def test_everything_is_said_in_words_and_in_figures():
