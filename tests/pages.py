@@ -162,6 +162,10 @@ def write_files_of_a_reader(folder: Path) -> dict[str, Any]:
     people.write_csv(folder / "people.csv")
     people.select("height").drop_nulls().write_parquet(folder / "large.parquet")
 
+    area = random.uniform(50, 200, 40)
+    price = 2000 * area + random.normal(0, 20_000, 40)
+    polars.DataFrame({"area": area, "rooms": random.integers(1, 6, 40), "price": price}).write_csv(folder / "homes.csv")
+
     density = "import torch\n\ndim = 2\n\n\ndef log_density(z):\n    return -z.square().sum(-1)\n"
     (folder / "funnel.py").write_text(density, encoding="utf-8")
     (folder / "eight_schools.py").write_text(python(ROOT / "docs" / "posterior.md")[0], encoding="utf-8")

@@ -138,14 +138,17 @@ def calibration_curve(view: ModelView, theme: Theme = LIGHT) -> Figure:
     """
     x, y = _examples(view)
     figure = new_figure(3.8, 3.6, theme)
+    sizes: float | np.ndarray = 16.0
     if predicts(view.estimator):
         levels, coverage = view.estimator.calibration(x, y)
         axes = polish(figure.add_subplot(), theme, x="level of the interval", y="share inside", grid="both")
     else:
-        levels, coverage, *_ = view.estimator.calibration(x, y)
+        levels, coverage, count, _ = view.estimator.calibration(x, y)
+        sizes = 8 + 200 * count / count.sum()  # a bin of a few rows says little
         axes = polish(figure.add_subplot(), theme, x="probability of the predicted class", y="accuracy", grid="both")
     axes.plot([0, 1], [0, 1], color=theme.soft, linewidth=0.8)
-    axes.plot(levels, coverage, color=theme.models[0], marker="o", markersize=4, linewidth=1.8)
+    axes.plot(levels, coverage, color=theme.models[0], linewidth=1.2)
+    axes.scatter(levels, coverage, s=sizes, color=theme.models[0], linewidths=0, zorder=3)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
     axes.set_aspect("equal")
