@@ -148,8 +148,9 @@ def test_the_same_generator_gives_the_same_fit_and_nothing_else_is_touched() -> 
     start, state = MeanField(3), torch.get_rng_state()
     before = [parameter.clone() for parameter in start.parameters()]
     fits = [
-        fit_family(correlated(3).log_prob, start, generator=generator(seed), max_steps=200, window=25) for seed in (1, 1, 2)
-    ]  # fmt: skip
+        fit_family(correlated(3).log_prob, start, generator=generator(seed), max_steps=200, window=25)
+        for seed in (1, 1, 2)
+    ]
     assert fits[0].bound == fits[1].bound
     assert fits[0].history == fits[1].history
     assert fits[0].history != fits[2].history
@@ -163,7 +164,7 @@ def test_steps_that_are_not_finite_are_left_out() -> None:
     def log_density(x: Tensor) -> Tensor:
         return torch.where(x[:, 0] > -2.0, -0.5 * x.square().sum(-1), math.nan)
 
-    fit = fit_family(log_density, MeanField(2, scale=0.3), max_steps=300, window=50)
+    fit = fit_family(log_density, MeanField(2, scale=0.3), max_steps=300)
     assert 0 < fit.n_rejected < fit.n_steps
     assert "left out as not finite" in fit.message
     assert all(parameter.isfinite().all() for parameter in fit.family.parameters())
@@ -175,7 +176,7 @@ def test_what_can_t_be_fitted_is_said() -> None:
     improper = fit_family(lambda x: 0.5 * x.sum(-1), MeanField(2), max_steps=300)
     assert not improper.converged
     assert "Not stationary" in improper.message
-    for arguments in ({"n_draws": 1}, {"window": 1}, {"max_steps": 50}):
+    for arguments in ({"n_draws": 1}, {"window": 1}, {"max_steps": 40}):
         with pytest.raises(ValueError, match="n_draws"):
             fit_family(correlated(2).log_prob, MeanField(2), **arguments)
 
