@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Reference
 
+from isthmus.estimators import GaussianMixture
 from isthmus.mixtures.covariance_rule import CovarianceRule
 from isthmus.mixtures.gaussian import Gaussians
 from isthmus.mixtures.missing import (
@@ -275,3 +276,12 @@ def test_weights_that_are_none_are_refused():
     gaussians = mixture("full")
     with pytest.raises(ValueError, match="positive sum"):
         fit_missing(drawn(gaussians, 5, 0.0), gaussians, weight=torch.zeros(5))
+
+
+def test_a_start_from_rows_with_gaps_is_the_likeliest_of_several():
+    rows = drawn(mixture("full", 4, 6, seed=5), 800, 0.3).numpy()
+    fitted = GaussianMixture(4, random_state=0, tol=1e-6).fit(rows)
+    truth = fit_missing(torch.from_numpy(rows), mixture("full", 4, 6, seed=5), tolerance=1e-6).bounds[-1]
+    assert fitted.lower_bound_ > truth - 1e-3
+    told = GaussianMixture(4, means_init=mixture("full", 4, 6, seed=5).means.numpy(), tol=1e-6).fit(rows)
+    assert told.lower_bound_ > truth - 1e-3

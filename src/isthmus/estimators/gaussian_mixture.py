@@ -18,6 +18,7 @@ from ..mixtures.gaussian import Gaussians, component_log_densities, precisions_c
 from ..mixtures.gaussian_fit import collapsed_components, fit_gaussians
 from ..mixtures.gaussian_start import start_gaussians
 from ..mixtures.missing import check_seen, fit_missing, missing_component_log_densities
+from ..mixtures.missing_start import likeliest_start
 from ..mixtures.prepared import Prepared, filled
 from .gaussian_blocks import GaussianBlocks
 from .gaussian_initial import initial_covariances, initial_means, initial_weights
@@ -140,12 +141,16 @@ class GaussianMixture(GaussianBlocks):
             data = Prepared(rows, weight)
             variances = data.variances
         rule = self._rule(variances)
-        start = self._start(data, rule, generator)
         settings: dict[str, Any] = {"rule": rule, "tolerance": float(self.tol), "max_iter": int(self.max_iter)}
         if missing:
-            starts = [start.each(lambda part, i=i: part[i]) for i in range(len(start.means))]
-            found = max((fit_missing(rows, one, weight=weight, **settings) for one in starts), key=_last_bound)
+            told = self.means_init is not None or (self.warm_start and hasattr(self, "means_"))
+            if told:
+                start = self._start(data, rule, generator).each(lambda part: part[0])
+            else:
+                start = likeliest_start(rows, weight, lambda some: self._start(some, rule, generator), rule, generator)
+            found = fit_missing(rows, start, weight=weight, **settings)
             return found, collapsed_components(found.parameters, data.total, rule).tolist(), 0, rule
+        start = self._start(data, rule, generator)
         fit = fit_gaussians(data, start, n_seedings=int(self.n_seedings), generator=generator, **settings)
         return fit.found, fit.collapsed.tolist(), fit.n_seeded, rule
 
@@ -261,7 +266,3 @@ class GaussianMixture(GaussianBlocks):
     def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
         super()._restore(tensors, fitted)
         precisions_cholesky(self._gaussians())  # ValueError where covariances are none
-
-
-def _last_bound(found: EMResult) -> float:
-    return found.bounds[-1]  # type: ignore[return-value]
