@@ -135,11 +135,11 @@ class BaseBayesianNetwork(Saved):
         fit: Any
         if kind in ("laplace", "last-layer"):
             fit = fit_laplace(*problem, **shared, **prior, n_rounds=self.n_rounds, last_layer=kind == "last-layer")
-            spread, losses = fit.covariances, [-value for value in fit.history]
+            vectors, spread, losses = fit.vectors, fit.covariances, [-value for value in fit.history]
             self.log_evidence_ = float(fit.log_evidence.mean())
         elif kind == "mean-field":
             fit = fit_mean_field(*problem, **shared, **prior, estimator=self.gradient)
-            spread = fit.log_sd
+            vectors, spread = fit.mean, fit.log_sd
             losses = [value / self._n_networks for value in fit.history]
             self.log_evidence_ = float(fit.bound.mean())
         else:
@@ -148,9 +148,9 @@ class BaseBayesianNetwork(Saved):
             if self.prior_precision is not None:
                 precisions = (self.prior_precision,)
             fit = fit_point_networks(*problem, **shared, rates=rates, precisions=precisions)
+            vectors = fit.vectors
             spread = torch.full((self._n_networks if kind == "dropout" else 0,), fit.rate)
             losses = [value / self._n_networks for value in fit.history]
-        vectors = fit.mean if kind == "mean-field" else fit.vectors
         parts = (part.cpu().double() for part in (vectors, fit.noise, spread))
         self.posterior_ = WeightPosterior(kind, *parts)
         every = max(1, len(losses) // N_RECORDS)

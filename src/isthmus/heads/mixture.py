@@ -59,14 +59,14 @@ class MixtureHead(Head):
         self.weigh = nn.Linear(n_features, n_components)
         n_below = n_outputs * (n_outputs - 1) // 2 if covariance == "full" else 0
         self.below = nn.Linear(n_features, n_components * n_below) if n_below else None
-        with torch.no_grad():  # components begin apart, or they would learn the same
-            self.project.bias[: n_components * n_outputs].normal_()
+        # Components begin apart, or they would learn the same.
+        self.apart = nn.Parameter(torch.randn(n_components, n_outputs))
 
     def forward(self, features: Tensor) -> MixtureSameFamily:
         """The distribution of the outputs."""
         numbers = at_least_float32(self.project(features))
         loc, log_scale = numbers.unflatten(-1, (2, self.n_components, self.n_outputs)).unbind(-3)
-        scale = bounded_log_scale(log_scale, self.floor).exp()
+        loc, scale = loc + self.apart, bounded_log_scale(log_scale, self.floor).exp()
         weights = Categorical(logits=at_least_float32(self.weigh(features)), validate_args=False)
         if self.below is None:
             return MixtureSameFamily(weights, normal(loc, scale), validate_args=False)

@@ -15,7 +15,6 @@ from .network import Network
 __all__ = ["LaplaceFit", "Linearised", "curvatures", "evidence", "fit_laplace", "jacobian", "linearised"]
 
 CHUNK = 256  # rows whose Jacobians are in memory at a time
-N_UPDATES = 1  # of precision and noise for one curvature
 LOG_RANGE = (-8.0, 12.0)  # of precisions: beyond it a group of weights is free, or zero
 
 
@@ -184,12 +183,11 @@ def fit_laplace(
             if final and last_layer and isinstance(likelihood, ConstantNoise):
                 vectors[m, -size:] = _last_mode(network, vectors[m], scales[m], logs[m].exp()[groups[-size:]], x, y)
             state = _State(network, likelihood, x, y, vectors[m], groups, size, last_layer)
-            for _ in range(0 if final else N_UPDATES):
-                here = state.evidence(logs[m], scales[m])
-                new_logs, new_scales = state.updated(here.covariance, logs[m], scales[m])
+            found.append(state.evidence(logs[m], scales[m]))
+            if not final:
+                new_logs, new_scales = state.updated(found[-1].covariance, logs[m], scales[m])
                 logs[m] = new_logs if precision is None else logs[m]
                 scales[m] = new_scales if noise is None else scales[m]
-            found.append(state.evidence(logs[m], scales[m]) if final else here)
         history.append(float(torch.stack([each.log_evidence for each in found]).mean()))
     covariances = torch.stack([each.covariance for each in found])
     return LaplaceFit(vectors, scales, logs, covariances, torch.stack([each.log_evidence for each in found]), history)
