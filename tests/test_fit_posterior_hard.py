@@ -25,6 +25,9 @@ IMPROPER = {
     "flat": lambda x: 0 * x.sum(),
     "one coordinate": lambda x: -0.5 * x[0] ** 2 + 0 * x[1],
     "rising": lambda x: x.sum(),
+    "separated classes": lambda x: sum(
+        2 * torch.nn.functional.logsigmoid(k * x[1] + side * x[0]) for k in (1, 2) for side in (1, -1)
+    ),
     "flat on the positive line": lambda x: x[0] - 0.5 * x[1] ** 2,
 }
 

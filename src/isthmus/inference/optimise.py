@@ -68,7 +68,7 @@ def newton(
         if gain < tolerance and positive:
             return Optimum(theta + step, current, hessian, converged=True, n_steps=steps)  # the last step is free
         rounding = 1e-13 * max(1.0, abs(current))
-        share = min(1.0, longest(theta, step))
+        share = allowed = min(1.0, longest(theta, step))
         for _ in range(40 if steps < max_iter else 0):
             proposed, derivatives = second_order(theta + share * step)
             if proposed <= current - 1e-4 * share * gain + rounding:
@@ -78,6 +78,8 @@ def newton(
             small = gain < max(1e3 * tolerance, 1e4 * rounding)
             return Optimum(theta, current, hessian if positive else None, bool(small and positive), steps)
         theta, current, steps = theta + share * step, proposed, steps + 1
+        if share < 1e-6 * allowed:  # it creeps along a border
+            return Optimum(theta, current, None, converged=False, n_steps=steps)
 
 
 def _direction(gradient: Vector, hessian: Vector) -> tuple[Vector, bool]:

@@ -34,7 +34,8 @@ Vector = NDArray[np.float64]
 DENSE = 200  # dimensions up to which a Hessian of the bound is computed at every step
 RESPONSE = 1000  # and up to which it is computed once, for linear response
 FEW = 8  # draws that are enough to come near an optimum
-LARGEST_LOG_SCALE, LARGEST_LOCATION = 25.0, 1e12  # beyond, no posterior is: the bound grows without end
+LARGEST = 1e11  # standard deviation; beyond, no posterior is: the bound grows without end
+SUSPECT = 1e4  # one that a fit which does not converge has come to, on a way without end
 
 
 class MeanFieldFit(NamedTuple):
@@ -83,6 +84,8 @@ def fit_mean_field(
         close = lbfgs(objective.value_and_gradient, at, hessian=near.hessian)
         _refuse_improper(close.theta, names)
         optimum = newton(objective.second_order, close.theta, longest=longest)
+        if not optimum.converged:
+            _refuse_improper(optimum.theta, names, largest=SUSPECT)
     else:
         optimum = lbfgs(objective.value_and_gradient, start, max_iter=2000)
         _refuse_improper(optimum.theta, names)
@@ -142,9 +145,9 @@ def guarded(names: Sequence[str]) -> Callable[[Vector, Vector], float]:
     return longest
 
 
-def _refuse_improper(theta: Vector, names: Sequence[str]) -> None:
+def _refuse_improper(theta: Vector, names: Sequence[str], largest: float = LARGEST) -> None:
     location, log_scale = np.split(theta, 2)
-    beyond = (log_scale > LARGEST_LOG_SCALE) | (np.abs(location) > LARGEST_LOCATION)
+    beyond = (log_scale > np.log(largest)) | (np.abs(location) > 10 * largest)
     if beyond.any():
         where = [name for name, is_beyond in zip(names, beyond, strict=True) if is_beyond]
         shown = ", ".join(where[:5]) + (", ..." if len(where) > 5 else "")
