@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,6 +152,11 @@ def _bound_curve(history: Sequence[float], theme: Theme, colour: str) -> Figure:
     return figure
 
 
+def _means_drawn(view: ModelView, theme: Theme) -> Any:
+    """A figure of a table's means, pixels of images'."""
+    return cluster_centres(view, theme)
+
+
 # --- sections -------------------------------------------------------------------------------------
 
 
@@ -160,12 +166,12 @@ def components(studio: Studio) -> Section:
     for view in studio.views:
         name, n = slug(view.name), len(shares(view))
         alt = f"Means of the {min(n, MOST_SHOWN)} largest components of {view.name}, the largest first."
+        title, draw = f"{view.name}: means", partial(_means_drawn, view)
         if studio.data.style is not None:
-            title = f"{view.name}: means"
-            pictures.append(studio.pixels(f"means-{name}", lambda t, v=view: cluster_centres(v, t), alt, title))
+            pictures.append(studio.pixels(f"means-{name}", draw, alt, title))
         else:
-            title, caption = f"{view.name}: means", "A row for each component, in standard deviations of the data."
-            pictures.append(studio.chart(f"means-{name}", lambda t, v=view: cluster_centres(v, t), alt, title, caption))
+            caption = "A row for each component, in standard deviations of the data."
+            pictures.append(studio.chart(f"means-{name}", draw, alt, title, caption))
         alt = f"Examples as points in the colours of the {n} components of {view.name}."
         caption = "Crosses are means." + (
             "" if covariances(view) is None else " Ellipses hold two standard deviations of a component."
