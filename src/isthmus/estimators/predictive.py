@@ -52,7 +52,7 @@ class Reliability(NamedTuple):
     expected_calibration_error: float
 
 
-class _Standardised(BaseIsthmus):
+class BaseStandardised(BaseIsthmus):
     """Inputs standardised inside the model, each column on its own.
 
     Attributes:
@@ -71,7 +71,7 @@ class _Standardised(BaseIsthmus):
         return x
 
 
-class BaseDensityRegressor(RegressorMixin, _Standardised):
+class BaseDensityRegressor(RegressorMixin, BaseStandardised):
     """A regressor that predicts a density of y, (n,) or (n, k), for each row.
 
     Attributes:
@@ -202,7 +202,7 @@ def checked_targets(y: Any, n_rows: int) -> np.ndarray:
     return np.asarray(y, dtype=np.float64).reshape(n_rows, -1)
 
 
-class BaseDensityClassifier(ClassifierMixin, _Standardised):
+class BaseDensityClassifier(ClassifierMixin, BaseStandardised):
     """A classifier that knows how sure it is.
 
     Attributes:

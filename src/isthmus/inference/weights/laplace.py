@@ -161,6 +161,13 @@ def fit_laplace(
     References:
         MacKay (1992). A practical Bayesian framework for backpropagation networks. Neural Computation 4.
         Immer et al. (2021). Scalable marginal likelihood estimation for model selection in deep learning. ICML.
+
+    Example:
+        >>> x = torch.linspace(-1, 1, 30)[:, None]
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> fit = fit_laplace(Network((1, 1)), ConstantNoise(1), x, 2 * x, generator=generator, n_steps=200)
+        >>> fit.vectors.round(decimals=2), fit.covariances.shape
+        (tensor([[2., 0.]]), torch.Size([1, 2, 2]))
     """
     groups = network.groups(each_input).to(x.device)
     size = network.n_last if last_layer else network.n_parameters

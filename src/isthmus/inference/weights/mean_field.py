@@ -121,6 +121,14 @@ def fit_mean_field(
 
     References:
         Blundell, Cornebise, Kavukcuoglu, Wierstra (2015). Weight uncertainty in neural networks. ICML.
+
+    Example:
+        >>> from isthmus.inference.weights import ConstantNoise
+        >>> x = torch.linspace(-1, 1, 30)[:, None]
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> fit = fit_mean_field(Network((1, 1)), ConstantNoise(1), x, 2 * x, generator=generator, noise=0.1)
+        >>> fit.mean.shape, bool(fit.log_sd.exp().max() < 0.1)
+        (torch.Size([1, 2]), True)
     """
     groups, n = network.groups(each_input).to(x.device), len(x)
     mean = network.initial(n_networks, generator).to(x).requires_grad_()
