@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from isthmus.inference import fit_posterior
+from isthmus.inference import GaussianMixtureFamily, fit_posterior
 from posteriors import NAMES, load, parameters_of
 
 WRONG = 0.5
@@ -132,3 +132,31 @@ def test_two_modes_are_both_found_by_default():
     assert fitted.reliable
     assert mean_error.max() < 0.1
     assert sd_error.max() < 0.1
+
+
+@pytest.mark.parametrize(("distance", "dim"), [(6.0, 2), (12.0, 2), (6.0, 4)])
+def test_a_far_mode_is_found(distance, dim):
+    """From the start at one mode most of the mass is far off, in no direction that starts are looked for in."""
+
+    def log_density(x):
+        near, far = Normal(0.0, 1.0).log_prob(x).sum(-1), Normal(distance, 1.0).log_prob(x).sum(-1)
+        return torch.logaddexp(near + math.log(0.2), far + math.log(0.8))
+
+    fitted = fit_posterior(log_density, dim)
+    assert fitted.reliable
+    # Shares of the modes are exact, as draws are stratified; the rest is noise of 2000 draws.
+    assert (fitted.mean - 0.8 * distance).abs().max() < 0.01 * distance
+
+
+def test_a_mixture_s_draws_have_each_component_s_share():
+    family = GaussianMixtureFamily(2, 3, covariance="full")
+    with torch.no_grad():
+        family.logits.copy_(torch.tensor([0.5, 0.3, 0.2]).log())
+        family.locations.copy_(torch.tensor([[0.0, 0.0], [100.0, 0.0], [200.0, 0.0]]))
+        family.lower[:, 1, 0] = 2.0
+    draws = family.draw(1001, torch.Generator().manual_seed(0))
+    which = (draws[:, 0] / 100).round()
+    counts = [int((which == k).sum()) for k in range(3)]
+    assert all(abs(count - 1001 * share) <= 1 for count, share in zip(counts, (0.5, 0.3, 0.2), strict=True))
+    first = draws[which == 0]
+    assert torch.allclose(first.T.cov(), torch.tensor([[1.0, 2.0], [2.0, 5.0]]).double(), atol=0.6)

@@ -19,6 +19,8 @@ __all__ = ["mixture_of", "other_optima"]
 Vector = NDArray[np.float64]
 MOST = 8  # optima to look for
 WORSE = 12.0  # nats; an optimum of that much less evidence holds nothing of the posterior
+SCATTERED = 500  # points at which the density is looked at, for mass far from the known optimum
+FAR, NEARLY = 5.0, 20.0  # standard deviations; nats below the optimum's density
 
 
 def other_optima(
@@ -26,8 +28,8 @@ def other_optima(
 ) -> list[MeanFieldFit]:
     """Mean-field optima other than one, found from other starts: few draws until it is clear where they lead.
 
-    Starts are the mirror image of the fit, points near the origin and some ten standard deviations off in turn, and the
-    mirror image of whatever is found.
+    Starts are the mirror image of the fit, points near the origin and some ten standard deviations off in turn, the
+    densest of many scattered points where there is mass far off, and the mirror image of whatever is found.
 
     Args:
         fit: the one known; without a Hessian, or in many dimensions, others are not looked for.
@@ -99,7 +101,23 @@ def _starts(fit: MeanFieldFit, n_starts: int, generator: torch.Generator) -> lis
     for k in range(n_starts):
         noise = torch.randn(dim, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
         starts.append([-location, 2 * noise, location + 10 * factor @ noise][k % 3 if k < 3 else 1 + k % 2])
-    return starts
+    return starts + _far_mass(fit, factor, generator) if n_starts else starts
+
+
+def _far_mass(fit: MeanFieldFit, factor: NDArray[np.float64], generator: torch.Generator) -> list[Vector]:
+    """The densest of points scattered 3 to 30 standard deviations around, if it is as dense as another mode's would be.
+
+    In a few dimensions some of them come near a mode wherever it is; in many, hardly any does.
+    """
+    dim, location, target = fit.objective.dim, fit.optimum.theta[: fit.objective.dim], fit.objective.log_density
+    noise = torch.randn(SCATTERED, dim, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
+    noise *= np.geomspace(3.0, 30.0, SCATTERED)[:, None]
+    points = np.concatenate([location[None], location + noise @ factor.T])
+    values = target.values(torch.from_numpy(points).to(target.device, target.dtype)).double().cpu().numpy()
+    distance = np.concatenate([[0.0], np.sqrt(np.square(noise).sum(axis=1))])
+    values[(distance < FAR * dim**0.5) | ~(values > values[0] - NEARLY)] = -np.inf
+    densest = int(values.argmax())
+    return [points[densest]] if values[densest] > -np.inf else []
 
 
 def _same(theta: Vector, known: MeanFieldFit) -> bool:

@@ -72,13 +72,30 @@ class GaussianMixtureFamily(Family):
         scales = self.log_scales.exp()
         if self.lower is None:
             return Independent(Normal(self.locations, scales, validate_args=False), 1, validate_args=False)
-        tril = scales.unsqueeze(-1) * self.lower.tril(-1) + torch.diag_embed(scales)
-        return MultivariateNormal(self.locations, scale_tril=tril, validate_args=False)
+        return MultivariateNormal(self.locations, scale_tril=self._factors(), validate_args=False)
+
+    def _factors(self) -> Tensor:
+        """Cholesky factors of "full" covariances, (n_components, dim, dim)."""
+        scales = self.log_scales.exp()
+        return scales.unsqueeze(-1) * self.lower.tril(-1) + torch.diag_embed(scales)  # type: ignore[union-attr]
 
     def forward(self) -> Distribution:
         """The distribution at the present parameters; its `rsample` is not differentiable, `stratified` is."""
         weights = Categorical(logits=self.logits, validate_args=False)
         return MixtureSameFamily(weights, self.components(), validate_args=False)
+
+    @torch.no_grad()
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draws (n, dim) in random order, of each component its share to within one: what is left to chance is less."""
+        like = self.locations
+        edges = (n * self.logits.double().softmax(0).cumsum(0)).cpu() + torch.rand((), generator=generator).item()
+        edges[-1] = n + 0.5  # whatever rounding left of the sum of weights
+        chosen = torch.searchsorted(edges, torch.arange(1, n + 1, dtype=torch.float64), right=False)
+        chosen = chosen[torch.randperm(n, generator=generator)].to(like.device)
+        noise = torch.randn(n, self.dim, generator=generator, dtype=like.dtype).to(like.device)
+        if self.lower is None:
+            return self.locations[chosen] + self.log_scales.exp()[chosen] * noise
+        return self.locations[chosen] + (self._factors()[chosen] @ noise.unsqueeze(-1)).squeeze(-1)
 
     def stratified(self, q: Distribution, n: int) -> tuple[Tensor, Tensor]:
         """As many draws from each component, n in all rounded up, and what each counts; both differentiable.
