@@ -10,7 +10,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, Multivaria
 from isthmus.distributions import normal
 from isthmus.inference import amortisation_gap, variational_em
 from isthmus.inference.draws import standard_draws
-from isthmus.inference.variational_em import Factors, factor_bound, fit_factors
+from isthmus.inference.variational_em import RowFactors, factor_bound, fit_factors
 from isthmus.linear import probabilistic_pca
 from isthmus.linear.covariance import Covariance
 
@@ -66,7 +66,7 @@ def test_factors_of_a_linear_gaussian_decoder_are_the_mean_field_optimum() -> No
     with torch.no_grad():
         decoder.weight.copy_(torch.randn(5, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64))
     noise = standard_draws(16, 2, torch.Generator().manual_seed(0))
-    factors, bound = fit_factors(decoder, x, Factors.prior(20, 2, x), noise)
+    factors, bound = fit_factors(decoder, x, RowFactors.prior(20, 2, x), noise)
     weight = decoder.weight.detach()
     precision = torch.eye(2).double() + weight.T @ weight
     torch.testing.assert_close(factors.mean, torch.linalg.solve(precision, weight.T @ x.T).T, rtol=1e-4, atol=1e-4)
@@ -92,9 +92,9 @@ def test_the_bound_never_falls_whatever_the_decoder() -> None:
 def test_the_amortisation_gap_is_what_an_encoder_loses() -> None:
     x, decoder = rows()[:30], LinearGaussian(2, 5)
     noise = standard_draws(16, 2, torch.Generator().manual_seed(0))
-    best, bound = fit_factors(decoder, x, Factors.prior(30, 2, x), noise, max_iter=500)
+    best, bound = fit_factors(decoder, x, RowFactors.prior(30, 2, x), noise, max_iter=500)
     assert amortisation_gap(decoder, x, best).max() < 1e-6
-    off = Factors(best.mean + 0.5, best.scale)
+    off = RowFactors(best.mean + 0.5, best.scale)
     lost = bound - factor_bound(decoder, x, off, noise)
     torch.testing.assert_close(amortisation_gap(decoder, x, off), lost.detach(), rtol=1e-3, atol=1e-5)
 

@@ -17,10 +17,9 @@ from .posterior import Posterior, Quantity
 from .predictive import compare_models, predictive_density
 from .psis import effective_sample_size, pareto_smooth
 from .stochastic import StochasticFit, fit_family
-from .variational_em import Factors, VariationalEM, amortisation_gap, factor_bound, fit_factors, variational_em
+from .variational_em import RowFactors, VariationalEM, amortisation_gap, factor_bound, fit_factors, variational_em
 
 __all__ = [
-    "Factors",
     "Family",
     "Flow",
     "FullRank",
@@ -33,6 +32,7 @@ __all__ = [
     "Parameters",
     "Posterior",
     "Quantity",
+    "RowFactors",
     "StochasticFit",
     "Student",
     "VariationalEM",

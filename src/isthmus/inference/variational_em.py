@@ -13,20 +13,20 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from .draws import standard_draws
 from .optimise import lbfgs
 
-__all__ = ["Factors", "VariationalEM", "amortisation_gap", "factor_bound", "fit_factors", "variational_em"]
+__all__ = ["RowFactors", "VariationalEM", "amortisation_gap", "factor_bound", "fit_factors", "variational_em"]
 
 ROWS = 1024
 """Examples at once; factors of different examples don't touch each other."""
 
 
-class Factors(NamedTuple):
+class RowFactors(NamedTuple):
     """A diagonal Gaussian over each example's code, q(z_n) = N(mean_n, diag scale_n^2); each (n, D)."""
 
     mean: Tensor
     scale: Tensor
 
     @classmethod
-    def prior(cls, n: int, dim: int, like: Tensor) -> Factors:
+    def prior(cls, n: int, dim: int, like: Tensor) -> RowFactors:
         """Standard normal ones."""
         return cls(like.new_zeros(n, dim), like.new_ones(n, dim))
 
@@ -41,13 +41,13 @@ class VariationalEM(NamedTuple):
         converged: whether a whole step gained no more than the tolerance.
     """
 
-    factors: Factors
+    factors: RowFactors
     bounds: list[float]
     n_steps: int
     converged: bool
 
 
-def factor_bound(decoder: nn.Module, x: Tensor, factors: Factors, noise: Tensor) -> Tensor:
+def factor_bound(decoder: nn.Module, x: Tensor, factors: RowFactors, noise: Tensor) -> Tensor:
     r"""The evidence lower bound of each example, :math:`E_{q(z_n)}[\log p(x_n|z_n)] - KL(q(z_n) \| N(0, I))`.
 
     Args:
@@ -67,8 +67,8 @@ def factor_bound(decoder: nn.Module, x: Tensor, factors: Factors, noise: Tensor)
 
 
 def fit_factors(
-    decoder: nn.Module, x: Tensor, start: Factors, noise: Tensor, *, max_iter: int = 100
-) -> tuple[Factors, Tensor]:
+    decoder: nn.Module, x: Tensor, start: RowFactors, noise: Tensor, *, max_iter: int = 100
+) -> tuple[RowFactors, Tensor]:
     r"""The E-step: each example's best factor, by L-BFGS on fixed noise.
 
     Args:
@@ -83,16 +83,16 @@ def fit_factors(
     """
     parts = []
     for rows in torch.arange(len(x)).split(ROWS):
-        parts.append(_fit_rows(decoder, x[rows], Factors(start.mean[rows], start.scale[rows]), noise, max_iter))
-    fitted = Factors(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        parts.append(_fit_rows(decoder, x[rows], RowFactors(start.mean[rows], start.scale[rows]), noise, max_iter))
+    fitted = RowFactors(*(torch.cat(part) for part in zip(*parts, strict=True)))
     with torch.no_grad():
         return fitted, _bounds(decoder, x, fitted, noise)
 
 
-def _fit_rows(decoder: nn.Module, x: Tensor, start: Factors, noise: Tensor, max_iter: int) -> Factors:
-    def factors_of(vector: Tensor) -> Factors:
+def _fit_rows(decoder: nn.Module, x: Tensor, start: RowFactors, noise: Tensor, max_iter: int) -> RowFactors:
+    def factors_of(vector: Tensor) -> RowFactors:
         mean, log_scale = vector.to(start.mean).view(2, *start.mean.shape)
-        return Factors(mean, log_scale.exp())
+        return RowFactors(mean, log_scale.exp())
 
     def value_and_gradient(vector: np.ndarray) -> tuple[float, np.ndarray]:
         own = torch.from_numpy(vector).requires_grad_()
@@ -105,9 +105,9 @@ def _fit_rows(decoder: nn.Module, x: Tensor, start: Factors, noise: Tensor, max_
     return factors_of(torch.from_numpy(found.theta))
 
 
-def _bounds(decoder: nn.Module, x: Tensor, factors: Factors, noise: Tensor) -> Tensor:
+def _bounds(decoder: nn.Module, x: Tensor, factors: RowFactors, noise: Tensor) -> Tensor:
     parts = [
-        factor_bound(decoder, x[rows], Factors(factors.mean[rows], factors.scale[rows]), noise)
+        factor_bound(decoder, x[rows], RowFactors(factors.mean[rows], factors.scale[rows]), noise)
         for rows in torch.arange(len(x)).split(ROWS)
     ]
     return torch.cat(parts)
@@ -178,7 +178,7 @@ def variational_em(
     n_draws = max(16, 2 * n_components) if n_draws is None else n_draws
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     noise = standard_draws(n_draws, n_components, generator, dtype=x.dtype).to(x.device)
-    factors = Factors.prior(len(x), n_components, x)
+    factors = RowFactors.prior(len(x), n_components, x)
     with torch.no_grad():
         bounds = [float(_bounds(decoder, x, factors, noise).mean())]
 
@@ -196,7 +196,7 @@ def variational_em(
     return VariationalEM(factors, bounds, max_iter, converged=False)
 
 
-def _fit_decoder(decoder: nn.Module, x: Tensor, factors: Factors, noise: Tensor, max_iter: int) -> Tensor:
+def _fit_decoder(decoder: nn.Module, x: Tensor, factors: RowFactors, noise: Tensor, max_iter: int) -> Tensor:
     """The M-step; the mean bound after it."""
     parameters = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
 
@@ -204,7 +204,7 @@ def _fit_decoder(decoder: nn.Module, x: Tensor, factors: Factors, noise: Tensor,
         _put(vector, parameters)
         total, sums = 0.0, [torch.zeros_like(parameter) for parameter in parameters]
         for rows in torch.arange(len(x)).split(ROWS):
-            part = Factors(factors.mean[rows], factors.scale[rows])
+            part = RowFactors(factors.mean[rows], factors.scale[rows])
             value = -factor_bound(decoder, x[rows], part, noise).sum() / len(x)
             torch._foreach_add_(sums, list(torch.autograd.grad(value, parameters)))
             total += float(value.detach())
@@ -224,7 +224,7 @@ def _put(vector: np.ndarray, parameters: list[nn.Parameter]) -> None:
 def amortisation_gap(
     decoder: nn.Module,
     x: Tensor,
-    encoded: Factors,
+    encoded: RowFactors,
     *,
     n_draws: int | None = None,
     generator: torch.Generator | None = None,
@@ -251,7 +251,7 @@ def amortisation_gap(
     dim = encoded.mean.shape[-1]
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     noise = standard_draws(max(16, 2 * dim) if n_draws is None else n_draws, dim, generator, dtype=x.dtype)
-    noise, encoded = noise.to(x.device), Factors(*(part.detach() for part in encoded))
+    noise, encoded = noise.to(x.device), RowFactors(*(part.detach() for part in encoded))
     with torch.no_grad():
         before = _bounds(decoder, x, encoded, noise)
     _, after = fit_factors(decoder, x, encoded, noise, max_iter=max_iter)
