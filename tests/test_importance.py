@@ -124,7 +124,18 @@ def test_some_weights_may_be_zero():
     )
     assert abs(half.log_evidence - 3 - math.log(0.5)) < 4 * half.standard_error
     assert half.standard_error.item() == pytest.approx(1 / math.sqrt(5000), rel=0.1)
-    assert torch.isfinite(half.smoothed_log_evidence)
+    assert abs(half.smoothed_log_evidence - half.log_evidence) < half.standard_error
+
+
+def test_the_smoothed_evidence_where_all_weights_above_zero_are_in_the_tail():
+    """Ten of a hundred: the mean smoothed weight is that of the ten alone, but for the number of draws."""
+    log_weights = torch.full((100,), -math.inf, dtype=torch.float64)
+    log_weights[:10] = torch.randn(10, dtype=torch.float64, generator=generator())
+    found = ImportanceSample.of(torch.zeros(100, 1), log_weights)
+    assert found.khat < math.inf
+    assert abs(found.smoothed_log_evidence - found.log_evidence) < 0.2  # the largest quantile is short of the largest
+    shifted_by = ImportanceSample.of(torch.zeros(100, 1), log_weights + 50)
+    assert torch.isclose(shifted_by.smoothed_log_evidence - found.smoothed_log_evidence, torch.tensor(50.0).double())
 
 
 def test_draws_are_a_function_of_the_generator():

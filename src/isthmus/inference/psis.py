@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["effective_sample_size", "pareto_smooth"]
+__all__ = ["effective_sample_size", "pareto_smooth", "smooth"]
 
 _FEWEST = 5
 """Draws in the tail, below which no distribution is fitted."""
@@ -67,6 +67,12 @@ def pareto_smooth(log_weights: Tensor) -> tuple[Tensor, Tensor]:
         >>> round(smoothed.exp().sum().item(), 6), 0.1 < khat.item() < 0.5
         (1.0, True)
     """
+    smoothed, khat = smooth(log_weights)
+    return (smoothed - smoothed.logsumexp(0)).to(log_weights.dtype), khat
+
+
+def smooth(log_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Smoothed log weights in the units of the raw ones, float64, and k-hat: see `pareto_smooth`."""
     _check(log_weights)
     columns = (
         log_weights.detach().double().flatten(1) if log_weights.ndim > 1 else log_weights.detach().double()[:, None]
@@ -76,7 +82,7 @@ def pareto_smooth(log_weights: Tensor) -> tuple[Tensor, Tensor]:
     smoothed = torch.stack([column for column, _ in done], 1) if done else columns
     khat = columns.new_tensor([k for _, k in done])
     shape = log_weights.shape
-    return smoothed.reshape(shape).to(log_weights.dtype), khat.reshape(shape[1:]).to(log_weights.dtype)
+    return smoothed.reshape(shape), khat.reshape(shape[1:]).to(log_weights.dtype)
 
 
 def _check(log_weights: Tensor) -> None:
@@ -96,8 +102,9 @@ def _check(log_weights: Tensor) -> None:
 
 
 def _smooth(log_weights: Tensor, same: float) -> tuple[Tensor, float]:
-    """Smoothed normalised log weights of one column, and k-hat."""
-    x = log_weights - log_weights.max()
+    """Smoothed log weights of one column, and k-hat."""
+    top = log_weights.max()
+    x = log_weights - top
     n_draws = len(x)
     smoothed, khat = x, math.inf
     if x.min() >= -same:
@@ -114,7 +121,7 @@ def _smooth(log_weights: Tensor, same: float) -> tuple[Tensor, float]:
                 khat = k
                 smoothed = x.clone()
                 smoothed[tail] = (_quantiles(len(tail), k, scale, x) + cut.exp()).log().clamp(max=0)
-    return smoothed - smoothed.logsumexp(0), khat
+    return smoothed + top, khat
 
 
 def _fit_pareto(excess: Tensor) -> tuple[float, float]:
