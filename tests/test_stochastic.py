@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal
 
-from isthmus.inference import Family, Flow, FullRank, GaussianMixtureFamily, LowRank, MeanField, fit_family
+from isthmus.inference import Family, Flow, FullRank, GaussianMixtureFamily, LogDensity, LowRank, MeanField, fit_family
+from isthmus.inference.stochastic import _draws
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -156,6 +157,30 @@ def test_the_same_generator_gives_the_same_fit_and_nothing_else_is_touched() -> 
     assert fits[0].history != fits[2].history
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(before, start.parameters(), strict=True))
+
+
+def test_draws_are_pairs_only_where_estimators_allow_it() -> None:
+    """Doubly reparameterised ones are biased if a draw moves with another."""
+    for family in (MeanField(2), FullRank(2), LowRank(2, 1)):
+        for direction in ("reverse", "forward", "alpha"):
+            draws, weight = _draws(family, family(), 8, direction, "stl")
+            assert draws.requires_grad
+            assert weight is None
+            assert (draws.sum(0).abs().max() < 1e-12) == (direction == "reverse")
+
+
+def test_evaluations_are_those_of_the_function() -> None:
+    """Of a mixture more than asked for, the same for each component."""
+    seen = 0
+
+    def log_density(x: Tensor) -> Tensor:
+        nonlocal seen
+        seen += len(x)
+        return -0.5 * x.square().sum(-1)
+
+    counted = LogDensity(log_density, 2, batched=True)
+    fit = fit_family(counted, GaussianMixtureFamily(2, 5), max_steps=100)
+    assert fit.n_evaluations == seen == 35 * fit.n_steps + 2000
 
 
 def test_steps_that_are_not_finite_are_left_out() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..boltzmann import RestrictedBoltzmannMachine
 from ..inference.annealed import AnnealedEstimate, anneal, temperatures
 from ..inference.importance import WeightSums
+from ..inference.seeding import seeded
 
 __all__ = ["annealed_log_partition"]
 
@@ -74,9 +75,7 @@ def annealed_log_partition(
         before = at(t - 1).free_energy(v)
         return before - at(t).free_energy(v)
 
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    with torch.random.fork_rng([end.device] if end.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(generator):
         independent = at(0)
         nothing = end.new_zeros(n_chains, len(machine.weights.bias))
         v = independent.sample_visible(nothing, shared=True)

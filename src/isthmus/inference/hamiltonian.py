@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .importance import sample
+from .seeding import seeded
 
 __all__ = ["Path", "Pilot", "Point", "pilot", "step"]
 
@@ -80,7 +81,7 @@ def _standard_deviation(start: Distribution) -> Tensor:
     try:
         unit = start.stddev.detach()
     except NotImplementedError:
-        with torch.random.fork_rng():
+        with seeded(0):
             unit = torch.ones_like(start.sample())
     return torch.where(unit.isfinite() & (unit > 0), unit, 1.0)
 

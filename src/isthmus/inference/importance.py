@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .families import Family
-from .psis import pareto_smooth
+from .psis import smooth
+from .seeding import seeded
 
 __all__ = [
     "Estimate",
@@ -92,9 +93,7 @@ def sample(q: Distribution | Family, n: int, generator: torch.Generator) -> Tens
     """Draws (n, *batch, *event) as a function of the generator; torch's own random numbers stay as they were."""
     if isinstance(q, Family):
         return q.draw(n, generator)
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    with torch.random.fork_rng([generator.device] if generator.device.type == "cuda" else []), torch.no_grad():
-        torch.manual_seed(seed)
+    with seeded(generator), torch.no_grad():
         return q.sample(torch.Size((n,)))
 
 
@@ -150,6 +149,8 @@ class ImportanceSample(NamedTuple):
         standard_error: of log_evidence, by the delta method, (); too small where k-hat is large.
         effective_sample_size: of the raw weights, ().
         khat: shape of the weights' tail, (); above 0.7 neither evidence nor expectations are to be trusted.
+        smoothed_log_evidence: log of the mean smoothed weight, (): of less variance than log_evidence, and a little
+            bias.
     """
 
     draws: Tensor
@@ -159,13 +160,17 @@ class ImportanceSample(NamedTuple):
     standard_error: Tensor
     effective_sample_size: Tensor
     khat: Tensor
+    smoothed_log_evidence: Tensor
 
     @classmethod
     def of(cls, draws: Tensor, log_weights: Tensor) -> ImportanceSample:
         """From draws (S, ...) and their log weights (S,)."""
-        smoothed, khat = pareto_smooth(log_weights)
-        sums = WeightSums.of(log_weights)
-        return cls(draws, log_weights, smoothed, sums.log_mean, sums.standard_error, sums.effective_sample_size, khat)
+        smoothed, khat = smooth(log_weights)
+        sums, total = WeightSums.of(log_weights), smoothed.logsumexp(0)
+        return cls(
+            draws, log_weights, (smoothed - total).to(log_weights.dtype),
+            sums.log_mean, sums.standard_error, sums.effective_sample_size, khat, total - math.log(len(log_weights)),
+        )  # fmt: skip
 
     def expectation(self, function: Callable[[Tensor], Tensor] | None = None, *, smooth: bool = True) -> Estimate:
         r"""Self-normalised expectation under the density, :math:`\sum_s w_s f(x_s) / \sum_s w_s`.
@@ -182,13 +187,6 @@ class ImportanceSample(NamedTuple):
         weights = log_weights.softmax(0).to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
         mean = (weights * values).sum(0)
         return Estimate(mean, (weights * (values - mean)).square().sum(0).sqrt())
-
-    @property
-    def smoothed_log_evidence(self) -> Tensor:
-        """Log of the mean smoothed weight, (): of less variance than log_evidence, and a little bias."""
-        # Smoothing leaves the smallest weight as it was, but for what all are divided by.
-        smallest = self.log_weights.masked_fill(self.log_weights.isneginf(), math.inf).argmin()
-        return self.log_weights[smallest] - self.smoothed[smallest] - math.log(len(self.log_weights))
 
 
 def importance_sampling(

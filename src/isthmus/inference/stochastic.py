@@ -14,6 +14,7 @@ from .density import LogDensity
 from .divergences import Direction, divergence_loss
 from .families import Family, GaussianMixtureFamily, LinearFamily
 from .gradients import Gradient
+from .seeding import seed_torch, seeded
 
 __all__ = ["StochasticFit", "fit_family"]
 
@@ -35,7 +36,8 @@ class StochasticFit:
         converged: whether the objective had stopped to change, at the last rate by less than its own noise.
         rate: the learning rate that was chosen.
         history: the objective's mean over each window of steps, in nats: lower is better.
-        n_steps, n_rejected: steps taken, and those left out as gradients were not finite.
+        n_steps: steps taken.
+        n_rejected: those left out, as gradients were not finite.
         n_evaluations: evaluations of the log-density, one for each draw.
         message: what happened, in words.
     """
@@ -114,14 +116,14 @@ def fit_family(
     like = next(family.parameters())
     if not isinstance(log_density, LogDensity):
         log_density = LogDensity(log_density, family.dim, dtype=like.dtype, device=like.device)
+    n_before = log_density.n_values
 
     def loss(family: Family) -> Tensor:
         q = family()
-        draws, weight = _draws(family, q, n_draws, gradient)
+        draws, weight = _draws(family, q, n_draws, direction, gradient)
         return divergence_loss(log_density(draws), q, draws, direction, gradient=gradient, alpha=alpha, weight=weight)
 
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    with torch.random.fork_rng([like.device] if like.device.type == "cuda" else []):
+    with seeded(generator) as seed:
         run, n_search, n_lost = _search(family, loss, window, max_steps, seed)
         n_windows, converged = _descend(run, window, max_steps - n_search, tolerance)
     bound, error = _bound(log_density, run.family, n_bound_draws, generator)
@@ -135,17 +137,20 @@ def fit_family(
     converged = converged and run.n_rejected < 0.1 * n_steps
     return StochasticFit(
         run.family, bound, error, converged, run.first_rate, run.history, n_steps, rejected,
-        n_steps * n_draws + n_bound_draws, said,
+        log_density.n_values - n_before, said,
     )  # fmt: skip
 
 
-def _draws(family: Family, q: Distribution, n: int, gradient: Gradient) -> tuple[Tensor, Tensor | None]:
+def _draws(
+    family: Family, q: Distribution, n: int, direction: Direction, gradient: Gradient
+) -> tuple[Tensor, Tensor | None]:
     """Draws (S, dim), and their weights where they are stratified."""
     if gradient == "score":
         return q.sample((n,)), None
     if isinstance(family, GaussianMixtureFamily):
         return family.stratified(q, n)
-    if isinstance(family, LinearFamily):
+    # Estimators with normalised weights, of the other directions, take draws to be independent of each other.
+    if isinstance(family, LinearFamily) and direction == "reverse":
         like = next(family.parameters())
         noise = torch.randn(n - n // 2, family.noise_dim, dtype=like.dtype, device=like.device)
         return family.push(torch.cat((noise, -noise))[:n]), None  # antithetic: odd parts of the noise cancel
@@ -207,7 +212,7 @@ def _search(
     for rate in RATES:
         if n_steps + 2 * window > max_steps and best is not None:
             break
-        torch.manual_seed(seed)  # the same noise at every rate
+        seed_torch(seed)  # the same noise at every rate
         run = _Run(family, loss, rate)
         mean, _ = run.window(window)
         n_steps += window

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from ..seeding import seeded
+
 __all__ = ["Family", "LinearFamily"]
 
 
@@ -36,10 +38,7 @@ class Family(nn.Module):
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Draws (n, dim) as a function of the generator; torch's own random numbers are left as they were."""
-        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-        devices = [p.device for p in self.parameters() if p.device.type == "cuda"][:1]
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
+        with seeded(generator):
             return self().sample((n,))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal
 
+from ..seeding import seeded
 from .base import Family
 
 __all__ = ["Flow", "FlowDistribution"]
@@ -78,8 +79,7 @@ class Flow(Family):
         scale = scale if scale.dim() == 2 else torch.diag(torch.zeros(dim, dtype=dtype, device=scale.device) + scale)
         self.register_buffer("location", scale.new_zeros(dim) + torch.as_tensor(location, dtype=dtype))
         self.register_buffer("scale", scale)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.transform = build(dim, n_layers, hidden).to(scale)
 
     def forward(self) -> FlowDistribution:
