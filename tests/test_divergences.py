@@ -68,6 +68,16 @@ def test_moments_by_importance_sampling_find_the_same(kind: type) -> None:
     torch.testing.assert_close(found.variance, expected.variance.detach(), atol=0, rtol=0.03)
 
 
+@pytest.mark.parametrize("kind", [MeanField, FullRank])
+def test_moments_in_float32_far_from_zero(kind: type) -> None:
+    """Squares of 10,000 leave nothing of a variance of 1 in float32."""
+    p = MultivariateNormal(torch.full((2,), 1e4), torch.tensor([[1.0, 0.5], [0.5, 4.0]]))
+    found = fit_moments(p.log_prob, kind(2, 1e4, 2.0, dtype=torch.float32), n_draws=20_000)()
+    assert found.mean.dtype == torch.float32
+    torch.testing.assert_close(found.mean, p.mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(found.variance, p.variance, atol=0, rtol=0.05)
+
+
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (0.2, 0.8)])
 def test_two_gaussians_by_one(weights: tuple[float, float]) -> None:
     """KL(q||p) picks a mode, and misses the log of its weight; KL(p||q) covers both."""
@@ -169,5 +179,12 @@ def test_what_can_t_be_is_refused() -> None:
         divergence_loss(z.sum(-1), q, z, "sideways")
     with pytest.raises(ValueError, match="'score' with weights"):
         inclusive_divergence(z.sum(-1), q, z, weight=weight)
+    for kind in (MeanField, FullRank):
+        with pytest.raises(ValueError, match="positive-definite"):
+            match_moments(kind(2), torch.zeros(2), torch.zeros(2, 2))
+        with pytest.raises(ValueError, match="more draws or a wider start"):  # a single draw counts
+            fit_moments(lambda x: -1e6 * (x - 9.0).square().sum(-1), kind(2), n_draws=3)
+    with pytest.raises(ValueError, match="n_rounds of 1 or more"):
+        fit_moments(GAUSSIAN.log_prob, MeanField(2), n_rounds=0)
     with pytest.raises(ValueError, match="finite"):
         fit_moments(lambda x: x.sum(-1) * math.nan, MeanField(2))

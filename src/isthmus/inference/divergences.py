@@ -198,25 +198,34 @@ def match_moments(family: Family, mean: Tensor, covariance: Tensor) -> Family:
 
     Raises:
         TypeError: a family whose moments don't settle it.
+        ValueError: a covariance that is not positive definite.
 
     References:
         Bishop (2006). Pattern recognition and machine learning, sec. 10.1.2 and eq. 10.17.
 
     Example:
         >>> covariance = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
-        >>> match_moments(MeanField(2), torch.zeros(2), covariance)().variance.tolist()
-        [2.0000000000000004, 2.0000000000000004]
+        >>> match_moments(MeanField(2), torch.zeros(2), covariance)().variance.round(decimals=6).tolist()
+        [2.0, 2.0]
     """
     like = next(family.parameters())
     mean, covariance = mean.to(like), covariance.to(like)
     if isinstance(family, MeanField):
-        return MeanField(family.dim, mean, covariance.diagonal().sqrt(), dtype=like.dtype)
-    if isinstance(family, FullRank):
-        return FullRank(family.dim, mean, torch.linalg.cholesky(covariance), dtype=like.dtype)
-    raise TypeError(
-        f"Expected a family that its moments settle, mean-field or full-rank, got {type(family).__name__}; "
-        "use fit_family with direction='forward'."
-    )
+        factor = covariance.diagonal().sqrt()
+        proper = bool((factor > 0).all())
+    elif isinstance(family, FullRank):
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        proper = not failed
+    else:
+        raise TypeError(
+            "Expected a family that its moments settle, mean-field or full-rank, got "
+            f"{type(family).__name__}; use fit_family with direction='forward'."
+        )
+    if not (proper and factor.isfinite().all()):
+        raise ValueError(
+            "Expected moments with a positive-definite covariance, got another; use more draws or a wider start."
+        )
+    return type(family)(family.dim, mean, factor, dtype=like.dtype)
 
 
 @torch.no_grad()
@@ -244,14 +253,16 @@ def fit_moments(
 
     Raises:
         TypeError: another family.
-        ValueError: weights without a finite sum.
+        ValueError: numbers below 1, weights without a finite sum, or too few draws that count.
 
     References:
         Cappe, Douc, Guillin, Marin, Robert (2008). Adaptive importance sampling in general mixture classes. Statistics
             and Computing 18.
     """
+    if n_draws < 1 or n_rounds < 1:
+        raise ValueError(f"Expected n_draws and n_rounds of 1 or more, got {n_draws} and {n_rounds}.")
     generator = torch.Generator().manual_seed(0) if generator is None else generator
-    proposal, kept = family, []
+    proposal, means, covariances = family, [], []
     for number in range(n_rounds):
         draws = proposal.draw(n_draws, generator)
         share = (log_density(draws) - proposal().log_prob(draws)).softmax(0)
@@ -261,10 +272,11 @@ def fit_moments(
         centred = draws - mean
         covariance = (share[:, None] * centred).T @ centred
         if number >= n_rounds // 2:
-            kept.append((mean, covariance + mean[:, None] * mean))  # moments about 0 can be averaged
+            means.append(mean)
+            covariances.append(covariance)
         # Where few draws count, their covariance is of less than full rank.
         floor = 1e-6 * covariance.diagonal().mean() * torch.eye(family.dim).to(covariance)
         proposal = match_moments(family, mean, WIDER * covariance + floor)
-    mean = torch.stack([first for first, _ in kept]).mean(0)
-    second = torch.stack([moment for _, moment in kept]).mean(0)
-    return match_moments(family, mean, second - mean[:, None] * mean)
+    rounds = torch.stack(means)
+    spread = rounds - rounds.mean(0)  # of the means about theirs: nothing cancels where they are far from 0
+    return match_moments(family, rounds.mean(0), torch.stack(covariances).mean(0) + spread.T @ spread / len(rounds))
