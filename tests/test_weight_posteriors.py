@@ -22,6 +22,7 @@ from isthmus.inference.weights import (
     log_probabilities,
     outputs_of,
     target_gaussians,
+    train_networks,
 )
 from isthmus.inference.weights.laplace import curvatures, jacobian
 from isthmus.inference.weights.mean_field import kl_divergence, moments, noisy_sums
@@ -198,18 +199,45 @@ def test_networks_on_one_axis_are_those_trained_alone(linear):
     both = fit_point_networks(
         network, likelihood, x, y, generator=torch.Generator().manual_seed(1), n_networks=2, **settings
     )
-    again = torch.Generator().manual_seed(1)
-    first = network.initial(2, again)
-    alone = network.initial(2, torch.Generator().manual_seed(1))
-    torch.testing.assert_close(first, alone)
-    torch.testing.assert_close(
-        both.vectors[0],
-        fit_point_networks(
-            network, likelihood, x, y, generator=torch.Generator().manual_seed(1), n_networks=2, **settings
-        ).vectors[0],
-    )
+    starts = network.initial(2, torch.Generator().manual_seed(1)).to(x)
+    noise = x.new_full((2, 2), 0.3).log()
     for m in range(2):
+        alone, scales, _ = train_networks(
+            network, likelihood, x, y, starts[m : m + 1], noise[m : m + 1], torch.ones(1, 1),
+            generator=torch.Generator(), learning_rate=0.02, batch_size=2048, **settings,
+        )  # fmt: skip
+        torch.testing.assert_close(both.vectors[m], alone[0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(both.noise[m], scales[0], rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(network(both.vectors, x)[m], network(both.vectors[m], x))
+
+
+def test_evened_rows_teach_means_alike_and_scales_as_the_likelihood_does(generator):
+    """At beta = 1 the means' gradient is that of least squares; at 0 nothing is changed."""
+    likelihood, targets = InputNoise(1), torch.randn(7, 1, generator=generator)
+    outputs = torch.randn(1, 7, 2, generator=generator).requires_grad_()
+    plain = likelihood.log_likelihood(outputs, targets, torch.zeros(1, 0))
+    torch.testing.assert_close(likelihood.evened(outputs, targets, 0.0), plain)
+    (found,) = torch.autograd.grad(likelihood.evened(outputs, targets, 1.0).sum(), outputs)
+    (exact,) = torch.autograd.grad(plain.sum(), outputs)
+    mean, variance = outputs[..., :1].detach(), torch.exp(2 * outputs[..., 1:].detach())
+    torch.testing.assert_close(found[..., :1], (targets - mean) / variance.mean())
+    torch.testing.assert_close(found[..., 1:], exact[..., 1:] * variance / variance.mean())
+
+
+def test_an_ensemble_learns_large_targets_and_takes_them_for_no_noise(generator):
+    """Targets over three orders of magnitude with noise of a twentieth of each."""
+    x = torch.rand(150, 1, generator=generator) * 2 - 1
+    y = torch.exp(3.5 * x)
+    sd = y.std()
+    noisy = (y + 0.05 * y * torch.randn(150, 1, generator=generator) - y.mean()) / sd
+    network, likelihood = Network((1, 20, 2)), InputNoise(1)
+    fit = fit_point_networks(
+        network, likelihood, x, noisy, generator=generator, n_networks=2, precisions=(1.0, 100.0), n_steps=(100, 500)
+    )
+    assert set(fit.held_out) == {(0.0, p, n) for p in (1.0, 100.0) for n in (100, 500)}
+    mean, log_scale = likelihood.split(network(fit.vectors, x).mean(0))
+    assert float((mean - (y - y.mean()) / sd).square().mean()) < 0.05**2
+    assert float(torch.corrcoef(torch.stack((log_scale[:, 0], y[:, 0].log())))[0, 1]) > 0.5
 
 
 def test_a_choice_is_by_held_out_rows(linear, generator):
@@ -218,7 +246,7 @@ def test_a_choice_is_by_held_out_rows(linear, generator):
         Network((3, 2)), ConstantNoise(2), x, y, generator=generator, precisions=(0.1, 1e5), n_steps=300
     )
     assert fit.precision == 0.1  # so strong a prior would leave nothing of the weights
-    assert fit.held_out[0.0, 0.1] > fit.held_out[0.0, 1e5]
+    assert fit.held_out[0.0, 0.1, 300] > fit.held_out[0.0, 1e5, 300]
 
 
 def test_probabilities_are_means_over_gaussian_logits():

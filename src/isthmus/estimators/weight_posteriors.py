@@ -36,8 +36,11 @@ __all__ = ["BaseBayesianNetwork"]
 DROPOUT_RATES = (0.005, 0.01, 0.05, 0.1)
 """Among which held-out rows choose, those of Gal and Ghahramani."""
 
-PRECISIONS = (0.1, 1.0, 10.0, 100.0)
+PRECISIONS = (0.1, 1.0, 10.0, 30.0, 100.0)
 """Of the prior of an ensemble's weights, likewise."""
+
+LENGTHS = (0.1, 0.3, 1.0)
+"""Shares of `n_steps` for which an ensemble is trained, likewise."""
 
 N_RECORDS = 50  # of the history of steps
 FLOAT64 = 8
@@ -60,7 +63,7 @@ class BaseBayesianNetwork(Saved):
         each_input: where precisions are found, one for each input: what does not matter is switched off.
         dropout: rate with "dropout"; None chooses it by held-out rows.
         gradient: of "mean-field": "local" draws sums in place of weights, "flipout" has signs of its own for each row.
-        n_steps: of Adam.
+        n_steps: of Adam, at most; with "ensemble" held-out rows choose it or a share of it.
         n_rounds: how often "laplace" updates precisions and noise while training.
         learning_rate: of Adam; it falls along a cosine.
         batch_size: rows a step.
@@ -147,6 +150,8 @@ class BaseBayesianNetwork(Saved):
             precisions = PRECISIONS if kind == "ensemble" else (1.0,)
             if self.prior_precision is not None:
                 precisions = (self.prior_precision,)
+            if kind == "ensemble":
+                shared["n_steps"] = sorted({max(1, round(share * self.n_steps)) for share in LENGTHS})
             fit = fit_point_networks(*problem, **shared, rates=rates, precisions=precisions)
             vectors = fit.vectors
             spread = torch.full((self._n_networks if kind == "dropout" else 0,), fit.rate)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 
 import torch
 from torch import Tensor
 
-from .likelihoods import OutputLikelihood
+from .likelihoods import InputNoise, OutputLikelihood
 from .network import Network, Perturb
 
 __all__ = ["descend", "row_batches", "train_networks"]
@@ -74,6 +75,7 @@ def train_networks(
     batch_size: int,
     learn_noise: bool = True,
     perturb: Perturb | None = None,
+    means_first: bool = False,
 ) -> tuple[Tensor, Tensor, list[float]]:
     r"""Most probable weights of M networks at once, :math:`\min -\log p(y|x, w) + \frac12 \sum_j \alpha_j w_j^2`.
 
@@ -91,6 +93,8 @@ def train_networks(
         batch_size: rows a step.
         learn_noise: whether noise is learned too, by maximum likelihood.
         perturb: see `Network`.
+        means_first: where noise depends on the input, weigh rows by its variance at first, which goes over into the
+            likelihood itself by the middle of the steps; see `InputNoise.evened`.
 
     Returns:
         Weights (M, P), noise (M, n_noise), and the losses.
@@ -98,9 +102,15 @@ def train_networks(
     vectors, noise = vectors.clone().requires_grad_(), noise.clone().requires_grad_(learn_noise)
     batches, n = row_batches(len(x), batch_size, generator), len(x)
 
+    steps = count()
+
     def loss() -> Tensor:
-        rows = next(batches)
-        fit = likelihood.log_likelihood(network(vectors, x[rows], perturb), y[rows], noise)
+        rows, beta = next(batches), 1 - 2 * next(steps) / n_steps
+        outputs = network(vectors, x[rows], perturb)
+        if means_first and beta > 0 and isinstance(likelihood, InputNoise):
+            fit = likelihood.evened(outputs, y[rows], beta)
+        else:
+            fit = likelihood.log_likelihood(outputs, y[rows], noise)
         return 0.5 * (precision * vectors.square()).sum() - fit.sum() * (n / fit.shape[-1])
 
     learned = [vectors, noise] if learn_noise and noise.numel() else [vectors]

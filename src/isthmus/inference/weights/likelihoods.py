@@ -99,6 +99,21 @@ class InputNoise:
         mean, log_scale = self.split(outputs)
         return _gaussian((targets - mean).square(), log_scale).sum(-1)
 
+    def evened(self, outputs: Tensor, targets: Tensor, beta: float) -> Tensor:
+        r"""Nats of each row, weighted by :math:`\sigma^{2\beta}` over its mean, so that noisy rows teach means too.
+
+        Under the likelihood itself, beta = 0, a row whose mean is not learned yet is taken for a noisy one, which then
+        hardly counts, and never is learned. Under beta = 1 all rows count alike for the means. No gradient goes through
+        the weights.
+
+        References:
+            Seitzer et al. (2022). On the pitfalls of heteroscedastic uncertainty estimation with probabilistic neural
+            networks. ICLR.
+        """
+        mean, log_scale = self.split(outputs)
+        weight = torch.exp(2 * beta * log_scale.detach())
+        return (weight / weight.mean(-2, keepdim=True) * _gaussian((targets - mean).square(), log_scale)).sum(-1)
+
     def expected(self, mean: Tensor, variance: Tensor, targets: Tensor, noise: Tensor) -> Tensor:
         """See `OutputLikelihood`; a log-normal mean of the precision."""
         loc, log_scale = self.split(mean)
