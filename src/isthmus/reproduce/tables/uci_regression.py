@@ -35,7 +35,7 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "ensemble": (
         "ensemble of 5, noise that depends on the input", "deep ensembles",
-        {"posterior": "ensemble", "n_networks": 5, "noise": "input", "n_steps": 2500},
+        {"posterior": "ensemble", "n_networks": 5, "noise": "input", "n_steps": 1000},
     ),
     "dropout": ("MC dropout, rate by held-out rows", "MC dropout", {"posterior": "dropout", "n_steps": 2000}),
     "mean-field": ("mean field, precisions and noise by the bound", "VI", {"posterior": "mean-field", "n_steps": 2500}),
