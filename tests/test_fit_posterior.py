@@ -230,3 +230,20 @@ def test_a_start_is_given_by_name_too():
     start = {"p": tensor(0.3, 0.3, 0.4), "s": 1.0, "i": 0.0, "m": torch.zeros(2, 2, dtype=FLOAT)}
     posterior = fit_posterior(constrained, PARAMETERS, start=start, n_starts=0)
     np.testing.assert_allclose(posterior["p"].mean, [4 / 12, 2 / 12, 6 / 12], atol=0.02)
+
+
+def test_the_rounding_of_float32_takes_no_covariances_away():
+    """Newton's last steps gain less than a log-density of float32 can show, and are not needed."""
+    generator = torch.Generator().manual_seed(1)
+    x, noise = torch.randn(60, 3, generator=generator), torch.randn(60, generator=generator)
+    y = x.sum(1) + noise
+
+    def log_density(w):
+        return -2.5 * torch.log1p((y - x @ w).square() / 4).sum() - 300
+
+    posterior = fit_posterior(log_density, 3, dtype=torch.float32, n_starts=0)
+    exact = fit_posterior(lambda w: -2.5 * torch.log1p((y.double() - x.double() @ w).square() / 4).sum() - 300, 3)
+    assert posterior.family == exact.family == "mean field with linear response"
+    assert posterior.converged
+    torch.testing.assert_close(posterior.mean, exact.mean, rtol=0.02, atol=0)
+    torch.testing.assert_close(posterior.sd, exact.sd, rtol=0.02, atol=0)

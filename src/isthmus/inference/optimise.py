@@ -12,6 +12,8 @@ __all__ = ["ImproperDensityError", "Optimum", "lbfgs", "newton", "newton_cg"]
 
 Vector = NDArray[np.float64]
 
+SETTLED = 1e-3  # nats that may be left where no step gains any more: the rounding of a log-density in float32
+
 
 class ImproperDensityError(ValueError):
     """A density whose integral is infinite: no distribution stands for it."""
@@ -68,6 +70,7 @@ def newton(
         if gain < tolerance and positive:
             return Optimum(theta + step, current, hessian, converged=True, n_steps=steps)  # the last step is free
         rounding = 1e-13 * max(1.0, abs(current))
+        settled = positive and gain < SETTLED
         share = allowed = min(1.0, longest(theta, step))
         for _ in range(40 if steps < max_iter else 0):
             proposed, derivatives = second_order(theta + share * step)
@@ -75,11 +78,10 @@ def newton(
                 break
             share *= 0.5 if proposed < np.inf else 0.25
         else:
-            small = gain < max(1e3 * tolerance, 1e4 * rounding)
-            return Optimum(theta, current, hessian if positive else None, bool(small and positive), steps)
+            return Optimum(theta, current, hessian if positive else None, settled, steps)
+        if share < 1e-6 * allowed:  # it creeps: along a border, or in rounding where little can be gained
+            return Optimum(theta, current, hessian if settled else None, settled, steps)
         theta, current, steps = theta + share * step, proposed, steps + 1
-        if share < 1e-6 * allowed:  # it creeps along a border
-            return Optimum(theta, current, None, converged=False, n_steps=steps)
 
 
 def _direction(gradient: Vector, hessian: Vector) -> tuple[Vector, bool]:

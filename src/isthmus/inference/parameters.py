@@ -95,7 +95,7 @@ class Parameters:
             )
             free = self._transforms[name].inv(value)
             parts.append(free.reshape(*value.shape[: value.ndim - len(shape)], -1))
-        return torch.cat(torch.broadcast_tensors(*parts) if len(parts) == 1 else parts, -1)
+        return torch.cat(parts, -1)
 
     def log_jacobian(self, vector: Tensor) -> Tensor:
         r""":math:`\log|\det dT/dv|` (...) at vectors (..., dim)."""

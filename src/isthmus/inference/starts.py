@@ -49,7 +49,8 @@ def other_optima(
     while starts and len(found) <= MOST:
         at = starts.pop(0)
         theta = np.concatenate([at, fit.optimum.theta[dim:]])
-        if not np.isfinite(rough.value_and_gradient(theta)[0]):
+        value, gradient = rough.value_and_gradient(theta)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
             continue
         led = lbfgs(
             rough.value_and_gradient, theta, hessian=hessian, tolerance=0.03, max_iter=20,
