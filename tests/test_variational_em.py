@@ -99,6 +99,38 @@ def test_the_amortisation_gap_is_what_an_encoder_loses() -> None:
     torch.testing.assert_close(amortisation_gap(decoder, x, off), lost.detach(), rtol=1e-3, atol=1e-5)
 
 
+def test_no_example_s_factor_gets_worse() -> None:
+    """Where steps are few, what the sum gains some examples lose: these keep what they had."""
+    x = (torch.rand(200, 5, generator=torch.Generator().manual_seed(2)) < 0.4).float()
+    decoder, noise = Network(), standard_draws(16, 2, torch.Generator().manual_seed(0), dtype=torch.float32)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.mul_(4)
+        start, _ = fit_factors(decoder, x, RowFactors.prior(200, 2, x), noise)
+        off = RowFactors(torch.where(torch.arange(200)[:, None] < 100, start.mean, start.mean + 2), start.scale)
+        before = factor_bound(decoder, x, off, noise)
+    found, bound = fit_factors(decoder, x, off, noise, max_iter=1)
+    assert (bound >= before).all()
+    assert bound[100:].mean() > before[100:].mean()
+    torch.testing.assert_close(factor_bound(decoder, x, found, noise).detach(), bound)
+
+
+def test_the_best_factors_have_no_gap() -> None:
+    """On the noise of a search of its own, the result of few draws would seem to gain much."""
+    generator = torch.Generator().manual_seed(2)
+    x = (torch.rand(40, 5, generator=generator) < 0.4).float()
+    decoder = Network()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.mul_(4)
+    noise = standard_draws(512, 2, generator, dtype=torch.float32)
+    best, _ = fit_factors(decoder, x, RowFactors.prior(40, 2, x), noise, max_iter=300)
+    few = standard_draws(8, 2, torch.Generator().manual_seed(0), dtype=torch.float32)
+    seeming = (fit_factors(decoder, x, best, few)[1] - factor_bound(decoder, x, best, few)).mean()
+    gap = amortisation_gap(decoder, x, best).mean()
+    assert gap < 0.002 < seeming / 5
+
+
 @pytest.mark.parametrize(
     "arguments", [{"n_components": 0}, {"max_iter": -1}, {"inner_steps": 0}, {"tolerance": -1.0}, {"x": torch.zeros(3)}]
 )
