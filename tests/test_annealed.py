@@ -203,11 +203,12 @@ def test_two_far_modes():
     assert found.standard_error < 0.2
 
 
-def test_densities_that_are_zero_somewhere():
-    """A half-normal: chains that start where it is zero weigh nothing, others never go there."""
+@pytest.mark.parametrize("outside", [-math.inf, math.inf, math.nan])
+def test_densities_that_are_zero_somewhere(outside):
+    """A half-normal: chains that start where it is zero, or nothing at all, weigh nothing; others never go there."""
 
     def log_density(x):
-        return torch.where(x[..., 0] > 0, -0.5 * x[..., 0].square(), -math.inf)
+        return torch.where(x[..., 0] > 0, -0.5 * x[..., 0].square(), outside)
 
     start = Independent(Normal(torch.zeros(1), 1.0), 1)
     found = annealed_importance_sampling(start, log_density, 2000, n_temperatures=5, generator=generator())

@@ -156,7 +156,8 @@ def annealed_importance_sampling(
 
     Args:
         start: p_0, of event shape (dim,) and any batch shape.
-        log_density: x (C, *batch, dim) to the log of the density, which need not be normalised, (C, *batch).
+        log_density: x (C, *batch, dim) to the log of the density, which need not be normalised, (C, *batch). NaN and
+            infinity count as a density of zero.
         n_chains: chains C of each of the batch.
         n_temperatures: steps from p_0 to the density.
         generator: of random numbers.

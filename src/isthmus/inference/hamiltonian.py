@@ -51,7 +51,8 @@ class Path:
 
     Args:
         start: p_0, normalised, of event shape (dim,) and any batch shape.
-        log_density: x (C, *batch, dim) to log p, (C, *batch), up to a constant.
+        log_density: x (C, *batch, dim) to log p, (C, *batch), up to a constant. NaN and infinity count as a density of
+            zero.
         n_leapfrog: gradients of each step.
 
     Raises:
@@ -73,6 +74,7 @@ class Path:
         """Both densities and their gradients at x (C, *batch, dim)."""
         log_start, start_gradient = _with_gradient(self.start.log_prob, x)
         log_target, target_gradient = _with_gradient(self.log_density, x)
+        log_target = log_target.masked_fill(~log_target.isfinite(), -torch.inf)
         return Point(x.detach(), log_start, log_target, start_gradient, target_gradient)
 
 
