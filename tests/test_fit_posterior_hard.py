@@ -8,13 +8,18 @@ import pytest
 import torch
 from torch.distributions import Normal, constraints
 
-from isthmus.inference import ImproperDensityError, Parameters, fit_posterior
+from isthmus.inference import FullRank, ImproperDensityError, LogDensity, Parameters, fit_posterior
+from isthmus.inference.weigh import weigh, weigh_surely
 
 FLOAT = torch.float64
 
 
 def tensor(*values):
     return torch.tensor(values, dtype=FLOAT)
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
 
 
 def normal(x):
@@ -79,7 +84,8 @@ def test_what_can_t_be_fitted_is_said(name):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [({"family": "normal"}, "Expected family"), ({"n_weighed": 10}, "n_weighed"),
-     ({"start": [1.0]}, "2 finite numbers"), ({"start": {"x": 1.0}}, "Parameters"), ({"n_draws": 7}, "even number")],
+     ({"start": [1.0]}, "2 finite numbers"), ({"start": {"x": 1.0}}, "Parameters"), ({"n_draws": 7}, "even number"),
+     ({"random_state": None}, "random_state")],
 )  # fmt: skip
 def test_arguments_that_make_no_sense_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
@@ -122,6 +128,15 @@ def test_heavy_tails_climb_to_student_s_t():
 
 def funnel(x):
     return Normal(0.0, 3.0).log_prob(x[0]) + Normal(0.0, (x[0] / 2).exp()).log_prob(x[1:]).sum()
+
+
+def test_a_doubtful_tail_is_told_from_more_draws():
+    """Weights of a normal target over a normal proposal of variance v have a tail of shape 1 - v."""
+    target = LogDensity(lambda x: -0.5 * x.square().sum(), 1)
+    doubtful, good = (FullRank(1, factor=variance**0.5) for variance in (0.45, 1.0))
+    assert 0.4 < weigh(target, doubtful, 2000, seeded()).khat < 0.7
+    assert len(weigh_surely(target, doubtful, 2000, seeded()).draws) == 20_000
+    assert len(weigh_surely(target, good, 2000, seeded()).draws) == 2000
 
 
 def test_a_funnel_is_flagged_where_only_one_family_may_be_tried():

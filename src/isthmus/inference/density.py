@@ -143,7 +143,8 @@ class LogDensity:
         if shape == ():
             raise ValueError(
                 "Expected a log-density that torch.func.vmap can batch, got one that reads values out of tensors "
-                "(.item(), if); use torch.where, or write it for draws (S, dim)"
+                f"(.item(), if), writes in place or draws at random: {str(why).strip().splitlines()[:1]}; use "
+                "torch.where, or write it for draws (S, dim): torch.stack([f(x) for x in draws]) will do, more slowly"
             ) from why
         raise ValueError(
             f"Expected a log-density that returns a scalar for a vector ({self.dim},), or ({n},) for draws "

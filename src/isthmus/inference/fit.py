@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -96,8 +97,10 @@ def fit_posterior(
         raise ValueError(f"Expected family to be one of {', '.join(FAMILIES)}, got {family!r}")
     if n_weighed < 100:
         raise ValueError(f"Expected n_weighed >= 100, as fewer draws have no tail to judge by, got {n_weighed}")
+    if isinstance(random_state, bool) or not isinstance(random_state, Integral):
+        raise ValueError(f"Expected random_state to be a whole number, got {random_state!r}")
     problem = Problem.of(log_density, dim, batched, dtype, device)
-    generator = torch.Generator().manual_seed(random_state)
+    generator = torch.Generator().manual_seed(int(random_state))
     fit, few = _mean_field(problem, start, n_draws, generator)
     if family == "auto" and direction == "reverse":
         return _climbing(problem, fit, few, n_weighed, n_starts, generator)
