@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from .html import Figures, Highlight, Section
 from .plots import shorten
@@ -26,7 +25,7 @@ MOST_CLASSES = 30
 
 def classifies(estimator: Any) -> bool:
     """Whether it is a classifier that a report can say something of."""
-    return is_classifier(estimator)
+    return hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
 
 
 def summary(views: Sequence[ModelView], data: Any, measures: Mapping[str, Any]) -> tuple[str, ...]:
