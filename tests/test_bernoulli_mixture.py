@@ -127,6 +127,15 @@ def test_nothing_is_impossible_and_grey_images_are_thresholded_or_refused():
     assert (np.diff(labels) >= 0).all()
 
 
+@pytest.mark.parametrize("prior_count", [1e-10, 1e-18])
+@pytest.mark.parametrize("dtype", [np.float64, np.uint8])
+def test_a_prior_too_small_for_the_numbers_dtype_is_none_of_the_likelihood_s_business(dtype, prior_count):
+    X = np.ones((60_000, 3), dtype=dtype) * (255 if dtype == np.uint8 else 1)
+    X[:30_000, 1:] = 0
+    model = BernoulliMixture(2, prior_count=prior_count, random_state=0).fit(X)
+    assert model.score(X[29_990:30_010]) == pytest.approx(-math.log(2), abs=1e-6)
+
+
 def test_draws_have_the_means_and_several_starts_are_no_worse():
     model = BernoulliMixture(3, random_state=0).fit(DIGITS[:, 18:26])
     drawn, labels = model.sample(20_000, random_state=0)

@@ -73,7 +73,8 @@ def bernoulli_log_joint(rows: Tensor, model: Bernoullis) -> Tensor:
         tensor([[0.4500, 0.1000]])
     """
     off = (-model.means).log1p()
-    logits, log_weights = model.means.log() - off, model.weights.log()
+    # In the parameters' own precision: 1 - mu may be too small for that of the rows.
+    logits, off, log_weights = (part.to(rows.dtype) for part in (model.means.log() - off, off, model.weights.log()))
     missing = rows.isnan()
     if not missing.any():
         return torch.addmm(log_weights + off.sum(dim=1), rows, logits.T)
@@ -98,7 +99,6 @@ def _added(rows: Tensor, shares: Tensor, has_missing: bool) -> BernoulliStatisti
 
 def _expected(rows: Tensor, model: Bernoullis, share: Tensor, has_missing: bool) -> tuple[BernoulliStatistics, Tensor]:
     """The E-step, a chunk at a time: statistics, and the log-likelihood of all rows, each counted by its share."""
-    model = Bernoullis(*(part.to(rows.dtype) for part in model))
     parts, likelihood = [], torch.zeros((), dtype=torch.float64, device=rows.device)
     for here in _chunks(rows):
         joint = bernoulli_log_joint(rows[here], model)
@@ -122,8 +122,10 @@ def maximised_bernoullis(statistics: BernoulliStatistics, prior_count: float) ->
     Returns:
         Weights and means, float64.
     """
-    means = (statistics.sums + prior_count) / (statistics.seen + 2 * prior_count)
-    return Bernoullis(statistics.counts / statistics.counts.sum(), means)
+    sums = statistics.sums.clamp_min(0.0).minimum(statistics.seen)  # but for rounding, which a small prior feels
+    means = (sums + prior_count) / (statistics.seen + 2 * prior_count)
+    limits = torch.finfo(means.dtype)
+    return Bernoullis(statistics.counts / statistics.counts.sum(), means.clamp(limits.tiny, 1 - limits.eps))
 
 
 def start_bernoullis(
