@@ -134,3 +134,13 @@ def test_pixels_are_counted_in_0_to_1():
     assert model.means_.max() <= 1
     np.testing.assert_allclose(model.score_samples(X), model.score_samples(X / 255.0), atol=1e-9)
     assert model.sample(5, random_state=0)[0].max() > 20
+
+
+def test_a_warm_start_is_from_a_mixture_of_the_same_kind_alone():
+    """With as many components as features, "tied" and "diag" covariances have one shape."""
+    X = np.random.RandomState(0).randn(200, 2) + 4 * (np.arange(200) % 2)[:, None]
+    model = GaussianMixture(2, covariance_type="tied", random_state=0, warm_start=True).fit(X)
+    for kind in ("diag", "full", "spherical"):
+        changed = model.set_params(covariance_type=kind).fit(X)
+        anew = GaussianMixture(2, covariance_type=kind, random_state=0).fit(X)
+        np.testing.assert_array_equal(changed.covariances_, anew.covariances_)

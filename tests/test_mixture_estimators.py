@@ -138,6 +138,16 @@ def test_bad_rows(make):
             make().fit(np.where(TABLE > 2, np.nan, TABLE))
 
 
+@every_one
+def test_a_model_stays_what_it_is_when_parameters_are_set_and_names_of_columns_are_kept(make):
+    frame = pd.DataFrame(TABLE, columns=list("abcd"))
+    model = make().fit(frame)
+    model.set_params(**{"n_clusters" if hasattr(model, "n_clusters") else "n_components": 5})
+    assert model.set_output(transform="pandas").transform(frame).shape == (300, 3)
+    if hasattr(model, "reconstruct"):
+        np.testing.assert_array_equal(model.reconstruct(frame), model.cluster_centers_[model.predict(frame)])
+
+
 def test_measures():
     labels = np.arange(300) // 150
     found = evaluate(KMeans(2, random_state=0).fit(TABLE), TABLE, labels)

@@ -51,7 +51,7 @@ def theirs_of(kind: str, process: bool, shares: np.ndarray) -> Theirs:
 def test_posteriors_are_scikit_learn_s_step_by_step(kind, process):
     prior, shares = prior_of(kind, process), SHARES
     for _ in range(5):
-        posterior = posterior_of(moments_of(ROWS, torch.from_numpy(shares), ROWS[:4], kind), prior)
+        posterior = posterior_of(moments_of(ROWS, torch.from_numpy(shares), kind), prior)
         model = theirs_of(kind, process, shares)
         for ours, known in (
             (posterior.means, model.means_),
@@ -77,11 +77,11 @@ def test_posteriors_are_scikit_learn_s_step_by_step(kind, process):
 def test_the_bound_of_one_component_is_the_evidence(kind):
     """By the chain rule: each row's predictive density, given those before it, all in closed form."""
     prior, one = prior_of(kind), torch.ones(len(X), 1, dtype=torch.float64)
-    posterior = posterior_of(moments_of(ROWS, one, ROWS[:1], kind), prior)
+    posterior = posterior_of(moments_of(ROWS, one, kind), prior)
     bound = expected_moments(ROWS, posterior, one[:, 0])[1] - divergence(posterior, prior)
     evidence = 0.0
     for n in range(len(X)):
-        known = posterior_of(moments_of(ROWS[: max(n, 1)], one[: max(n, 1)] * (n > 0), ROWS[:1], kind), prior)
+        known = posterior_of(moments_of(ROWS[: max(n, 1)], one[: max(n, 1)] * (n > 0), kind), prior)
         evidence += float(predictive_log_joint(ROWS[n : n + 1], known))
     assert float(bound) == pytest.approx(evidence, rel=1e-10)
 
@@ -91,7 +91,7 @@ def test_the_evidence_of_one_number_by_quadrature():
     rows = torch.tensor([[0.3], [-1.0], [1.4]], dtype=torch.float64)
     prior = GaussianPrior(1.0, 0.5, torch.zeros(1).double(), 2.0, torch.tensor([3.0]).double(), "diag", False)
     one = torch.ones(3, 1, dtype=torch.float64)
-    posterior = posterior_of(moments_of(rows, one, rows[:1], "diag"), prior)
+    posterior = posterior_of(moments_of(rows, one, "diag"), prior)
     bound = float(expected_moments(rows, posterior, one[:, 0])[1] - divergence(posterior, prior))
 
     def joint(mean: float, precision: float) -> float:
@@ -109,7 +109,7 @@ def test_the_evidence_of_one_number_by_quadrature():
 @every_prior
 def test_the_bound_never_falls_and_stays_below_the_evidence_of_its_sum(kind, process):
     prior = prior_of(kind, process, 0.1)
-    start = posterior_of(moments_of(ROWS, torch.from_numpy(SHARES), ROWS[:4], kind), prior)
+    start = posterior_of(moments_of(ROWS, torch.from_numpy(SHARES), kind), prior)
     found = fit_variational(ROWS, start, prior, tolerance=1e-6, max_iter=200)
     assert found.largest_fall == 0
     assert np.diff(found.bounds).min() > -1e-12
@@ -131,14 +131,14 @@ def test_the_bound_is_below_the_evidence_where_all_assignments_can_be_counted():
             given = mine if len(mine) else rows[:1]
             shares = torch.full((len(given), 1), float(len(mine) > 0), dtype=torch.float64)
             terms += float(
-                predictive_log_joint(rows[n : n + 1], posterior_of(moments_of(given, shares, rows[:1], "diag"), prior))
+                predictive_log_joint(rows[n : n + 1], posterior_of(moments_of(given, shares, "diag"), prior))
             )
             terms += np.log((0.8 + counts[k]) / (1.6 + n))
             counts[k] += 1
         total.append(terms)
     evidence = float(torch.tensor(total).logsumexp(0))
     shares = torch.nn.functional.one_hot(torch.tensor([0, 0, 0, 0, 1, 1, 1]), 2).double()
-    start = posterior_of(moments_of(rows, shares, rows[[0, 4]], "diag"), prior)
+    start = posterior_of(moments_of(rows, shares, "diag"), prior)
     bound = 7 * fit_variational(rows, start, prior, tolerance=1e-10, max_iter=1000).bounds[-1]
     assert evidence - 2 < bound < evidence
 

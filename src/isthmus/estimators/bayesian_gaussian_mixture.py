@@ -19,6 +19,7 @@ from ..mixtures import (
     lloyd,
     moments_of,
     posterior_of,
+    precisions_cholesky,
     predictive_log_joint,
     rows_from_noise,
     student_parameters,
@@ -118,7 +119,7 @@ class BayesianGaussianMixture(BaseMixture):
             centers = k_means_plus_plus(rows, self._n_clusters, generator, share)
             clusters = lloyd(rows, centers, weight=share, max_iter=LLOYD_STEPS)
             shares = torch.nn.functional.one_hot(clusters.labels, self._n_clusters).double() * share[:, None]
-            start = posterior_of(moments_of(rows, shares, clusters.centers.double(), self.covariance_type), prior)
+            start = posterior_of(moments_of(rows, shares, self.covariance_type), prior)
             runs.append(fit_variational(rows, start, prior, weight=share, prune=self.prune, **settings))
         found = max(runs, key=lambda run: run.bounds[-1])
         posterior: VariationalGaussians = found.parameters
@@ -131,7 +132,7 @@ class BayesianGaussianMixture(BaseMixture):
 
     def _prior(self, rows: Tensor, share: Tensor) -> GaussianPrior:
         n_features, kind = rows.shape[1], self.covariance_type
-        moments = moments_of(rows, share[:, None], rows[:1].double(), "full" if kind in ("full", "tied") else "diag")
+        moments = moments_of(rows, share[:, None], "full" if kind in ("full", "tied") else "diag")
         mean = moments.means[0] if self.mean_prior is None else self._given("mean_prior", (n_features,))
         freedom = n_features if self.degrees_of_freedom_prior is None else self.degrees_of_freedom_prior
         if not freedom > n_features - 1:
@@ -177,7 +178,8 @@ class BayesianGaussianMixture(BaseMixture):
 
     def _scorer(self) -> Callable[[Tensor], Tensor]:
         posterior = self._posterior()
-        return lambda rows: predictive_log_joint(rows, posterior)
+        roots = precisions_cholesky(posterior.gaussians)
+        return lambda rows: predictive_log_joint(rows, posterior, roots)
 
     def _draw(self, labels: np.ndarray, generator: np.random.RandomState) -> np.ndarray:
         posterior = self._posterior()

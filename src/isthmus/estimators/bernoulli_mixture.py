@@ -132,7 +132,7 @@ class BernoulliMixture(BaseMixture):
         return (generator.random_sample((len(labels), self.n_features_in_)) < self.means_[labels]).astype(np.float64)
 
     def _n_parameters(self) -> int:
-        return self._n_clusters - 1 + self.means_.size
+        return len(self.weights_) - 1 + self.means_.size
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return super()._shapes() | {"means_": (self._n_clusters, self.n_features_in_)}

@@ -41,7 +41,7 @@ class BaseClusters(FittedArrays, ClassNamePrefixFeaturesOutMixin, TransformerMix
     @property
     @abstractmethod
     def _n_clusters(self) -> int:
-        """How many there are."""
+        """How many there are to be."""
 
     @abstractmethod
     def _learn(self, rows: Tensor, weight: Tensor | None, generator: torch.Generator) -> None:
@@ -171,10 +171,6 @@ class BaseClusters(FittedArrays, ClassNamePrefixFeaturesOutMixin, TransformerMix
         check_is_fitted(self)
         scorer = self._scorer()
         return self._of_rows(X, lambda rows: scorer(rows).argmax(dim=1))
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._n_clusters
 
     def _tensor(self, name: str) -> Tensor:
         """A learned array on the device."""

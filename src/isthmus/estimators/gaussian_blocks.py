@@ -15,9 +15,9 @@ from ..mixtures.covariance_rule import CovarianceRule
 from ..mixtures.em import EMResult
 from ..mixtures.gaussian_fit import collapsed_components
 from ..mixtures.online import fit_in_batches, fit_in_passes, online_start
-from .gaussian_given import GaussianGiven
+from .gaussian_given import BaseGaussianGiven
 
-__all__ = ["GaussianBlocks"]
+__all__ = ["BaseGaussianBlocks"]
 
 START_ROWS = 2**13
 """Rows, drawn from all of them, that a start is found on, at least; of many components more."""
@@ -30,7 +30,7 @@ LAST_PASSES = 2
 """Of EM over all rows after mini-batches, to take the noise of the last ones away."""
 
 
-class GaussianBlocks(GaussianGiven):
+class BaseGaussianBlocks(BaseGaussianGiven):
     """How a mixture of Gaussians learns from rows that need not fit in memory."""
 
     batch_size: int | None

@@ -21,10 +21,10 @@ from .blocks import checked_weight
 from .common import random_generator
 from .mixture import BaseMixture
 
-__all__ = ["GaussianGiven"]
+__all__ = ["BaseGaussianGiven"]
 
 
-class GaussianGiven(BaseMixture):
+class BaseGaussianGiven(BaseMixture):
     """A mixture of Gaussians as it is used once fitted: missing values, some columns from others, more rows.
 
     Attributes:

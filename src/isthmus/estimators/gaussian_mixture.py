@@ -12,6 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ..data.shards import Shards
 from ..mixtures.covariance_rule import CovarianceRule
 from ..mixtures.em import EMResult
 from ..mixtures.gaussian import Gaussians, component_log_densities, precisions_cholesky, rows_from_noise
@@ -20,7 +21,7 @@ from ..mixtures.gaussian_start import start_gaussians
 from ..mixtures.missing import check_seen, fit_missing, missing_component_log_densities
 from ..mixtures.missing_start import likeliest_start
 from ..mixtures.prepared import Prepared, filled
-from .gaussian_blocks import GaussianBlocks
+from .gaussian_blocks import BaseGaussianBlocks
 from .gaussian_initial import initial_covariances, initial_means, initial_weights
 
 __all__ = ["CollapsedComponentWarning", "GaussianMixture"]
@@ -34,7 +35,7 @@ class CollapsedComponentWarning(UserWarning):
 
 
 @dataclass(eq=False, repr=False)
-class GaussianMixture(GaussianBlocks):
+class GaussianMixture(BaseGaussianBlocks):
     r"""Mixture of Gaussians by EM: a density of a few bumps, and how far each of them answers for a row.
 
     .. math:: p(x) = \sum_k w_k N(x; \mu_k, \Sigma_k)
@@ -56,7 +57,9 @@ class GaussianMixture(GaussianBlocks):
         n_init: starts, made together, of which the best is kept.
         init_params: "kmeans", "k-means++", "random" or "random_from_data": see `start_gaussians`.
         n_candidates: short runs on some of the rows for each start, of which the likeliest is gone on with.
-        weights_init: to start from, (K,); means_init: (K, F); precisions_init: inverses of the covariances.
+        weights_init: to start from, (K,).
+        means_init: to start from, (K, F).
+        precisions_init: inverses of the covariances to start from, of their shape.
         n_seedings: how many times collapsed components are put elsewhere.
         batch_size: rows of a step of stepwise EM, for data so many that a few passes over them should do; None takes
             all rows in each step. Data larger than memory are read a block at a time either way.
@@ -125,6 +128,15 @@ class GaussianMixture(GaussianBlocks):
 
     # --- fit --------------------------------------------------------------------------------
 
+    def _begin_fit(self, X: Any) -> np.ndarray | Shards:
+        before = getattr(self, "parameters_", {}).get("covariance_type")
+        rows = super()._begin_fit(X)
+        if hasattr(self, "means_"):  # what was learned before is where a warm start begins, if it is of this kind
+            same = self.means_.shape == (self._n_clusters, self.n_features_in_) and before == self.covariance_type
+            if not (self.warm_start and same):
+                del self.means_
+        return rows
+
     def _learn(self, rows: Tensor, weight: Tensor | None, generator: torch.Generator) -> None:
         found, collapsed, n_seeded, _ = self._found(rows, weight, generator)
         self.n_seen_ = float(len(rows) if weight is None else weight.sum())
@@ -143,8 +155,7 @@ class GaussianMixture(GaussianBlocks):
         rule = self._rule(variances)
         settings: dict[str, Any] = {"rule": rule, "tolerance": float(self.tol), "max_iter": int(self.max_iter)}
         if missing:
-            told = self.means_init is not None or (self.warm_start and hasattr(self, "means_"))
-            if told:
+            if self.means_init is not None or hasattr(self, "means_"):
                 start = self._start(data, rule, generator).each(lambda part: part[0])
             else:
                 start = likeliest_start(rows, weight, lambda some: self._start(some, rule, generator), rule, generator)
@@ -169,7 +180,7 @@ class GaussianMixture(GaussianBlocks):
     def _start(self, data: Prepared, rule: CovarianceRule, generator: torch.Generator) -> Gaussians:
         """Where EM begins, on a leading axis: as the user says, and what is not said, from the rows."""
         kind, shape = self.covariance_type, (self._n_clusters, data.rows.shape[1])
-        if self.warm_start and hasattr(self, "means_") and (self.means_.shape, self._kind) == (shape, kind):
+        if hasattr(self, "means_"):
             return self._gaussians().each(lambda part: part[None])
         weights, means = initial_weights(self.weights_init, shape), initial_means(self.means_init, shape)
         covariances = initial_covariances(self.precisions_init, shape, kind)
@@ -233,10 +244,12 @@ class GaussianMixture(GaussianBlocks):
 
     def _scorer(self) -> Callable[[Tensor], Tensor]:
         gaussians = self._gaussians()
+        roots, log_weights = precisions_cholesky(gaussians), gaussians.weights.log()
 
         def score(rows: Tensor) -> Tensor:
-            densities = missing_component_log_densities if rows.isnan().any() else component_log_densities
-            return densities(rows, gaussians) + gaussians.weights.log()
+            if rows.isnan().any():
+                return missing_component_log_densities(rows, gaussians) + log_weights
+            return component_log_densities(rows, gaussians, roots) + log_weights
 
         return score
 

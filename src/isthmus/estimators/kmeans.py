@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..mixtures import k_means, k_means_plus_plus, lloyd, mini_batch_k_means, mini_batch_step, squared_distances
-from .blocks import checked_weight, in_blocks
+from .blocks import checked_weight
 from .clusters import BaseClusters
 
 __all__ = ["KMeans"]
@@ -175,6 +175,10 @@ class KMeans(ClusterMixin, BaseClusters):
             self.inertia_ = float(error.sum() if told is None else told.numpy() @ error)
         return self
 
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.cluster_centers_)
+
     # --- use --------------------------------------------------------------------------------
 
     def _scorer(self) -> Callable[[Tensor], Tensor]:
@@ -206,11 +210,9 @@ class KMeans(ClusterMixin, BaseClusters):
     def reconstruct(self, X: Any) -> np.ndarray:
         """The centre of each row's cluster, in the units and the shape of the data, (n, *feature_shape_)."""
         check_is_fitted(self)
-
-        def nearest(rows: np.ndarray) -> np.ndarray:
-            return self._shaped(self.cluster_centers_[self.predict(rows)] * self.scaling_.scale)
-
-        return in_blocks(X, self._rows, nearest)
+        scorer, centers = self._scorer(), self._tensor("cluster_centers_")
+        nearest = self._of_rows(X, lambda rows: centers[scorer(rows).argmax(dim=1)])
+        return self._shaped(nearest * self.scaling_.scale)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the weighted sum of `squared_error`, as scikit-learn has it; y is ignored."""
@@ -231,5 +233,5 @@ class KMeans(ClusterMixin, BaseClusters):
             raise ValueError("centers that are not finite, or counts below 0")
 
     def _facts(self) -> dict[str, str]:
-        facts = super()._facts() | {"clusters": str(self._n_clusters), "steps": str(self.n_iter_)}
+        facts = super()._facts() | {"clusters": str(self._n_features_out), "steps": str(self.n_iter_)}
         return facts | {"inertia": f"{self.inertia_:.4g}"}

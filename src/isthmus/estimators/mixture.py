@@ -61,6 +61,10 @@ class BaseMixture(DensityMixin, BaseClusters):
         if not found.converged:
             self._warn_of(found.n_steps, bounds[-1] - bounds[max(0, len(bounds) - 2)])
 
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.weights_)
+
     # --- densities --------------------------------------------------------------------------
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -175,5 +179,5 @@ class BaseMixture(DensityMixin, BaseClusters):
             raise ValueError("weights_ that are no probabilities")
 
     def _facts(self) -> dict[str, str]:
-        facts = super()._facts() | {"components": str(self._n_clusters), "steps of EM": str(self.n_iter_)}
+        facts = super()._facts() | {"components": str(len(self.weights_)), "steps of EM": str(self.n_iter_)}
         return facts | {"bound": f"{self.lower_bound_:.2f} nats a row of the training data"}

@@ -30,11 +30,11 @@ from .gaussian_sums import expectations
 from .kmeans import Clusters, closest, k_means, k_means_plus_plus, lloyd, squared_distances
 from .mini_batch import mini_batch_k_means, mini_batch_step
 from .missing import draw_missing, fit_missing, impute, missing_component_log_densities, missing_moments
-from .moments import Moments, maximised
+from .moments import Moments, maximised, moments_of
 from .online import OnlineMixture, fit_in_batches, fit_in_passes, online_start, online_step
 from .prepared import Prepared
 from .variational_bound import divergence, fit_variational, predictive_log_joint, student_parameters
-from .variational_gaussian import GaussianPrior, VariationalGaussians, expected_log_joint, moments_of, posterior_of
+from .variational_gaussian import GaussianPrior, VariationalGaussians, expected_log_joint, posterior_of
 
 __all__ = [
     "ConditionalGaussians",

@@ -136,7 +136,7 @@ def whitened(rows: Tensor, means: Tensor, roots: Tensor, kind: str) -> Tensor:
     return apart.mul_(roots[:, None] if kind == "diag" else roots[:, None, None])
 
 
-def component_log_densities(rows: Tensor, gaussians: Gaussians) -> Tensor:
+def component_log_densities(rows: Tensor, gaussians: Gaussians, roots: Tensor | None = None) -> Tensor:
     r"""Log-density of each row under each component; the weights are not in it.
 
     .. math:: \log N(x; \mu_k, \Sigma_k) = -\tfrac12 (F \log 2\pi + |W_k^T (x - \mu_k)|^2) + \log\det W_k
@@ -144,6 +144,7 @@ def component_log_densities(rows: Tensor, gaussians: Gaussians) -> Tensor:
     Args:
         rows: (n, F).
         gaussians: the mixture.
+        roots: its `precisions_cholesky`, where they are known already.
 
     Returns:
         Nats, (n, K), in the wider dtype of the two; in chunks of bounded memory.
@@ -161,7 +162,7 @@ def component_log_densities(rows: Tensor, gaussians: Gaussians) -> Tensor:
     if rows.ndim != 2 or rows.shape[1] != gaussians.n_features:
         raise ValueError(f"Expected rows (n, {gaussians.n_features}), got {tuple(rows.shape)}.")
     dtype = torch.promote_types(rows.dtype, means.dtype)
-    means, roots = means.to(dtype), precisions_cholesky(gaussians).to(dtype)
+    means, roots = means.to(dtype), (precisions_cholesky(gaussians) if roots is None else roots).to(dtype)
     constant = log_determinants(roots, kind, rows.shape[1]) - 0.5 * rows.shape[1] * math.log(2 * math.pi)
     result = torch.empty(len(rows), len(means), dtype=dtype, device=rows.device)
     products = kind in ("diag", "spherical")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from .covariance_rule import CovarianceRule
 from .gaussian import Gaussians, stacked
 from .gaussian_fit import likeliest
 from .kmeans import k_means_plus_plus, lloyd
-from .moments import Moments, maximised
+from .moments import Moments, maximised, moments_of
 from .prepared import Prepared
 
-__all__ = ["INITS", "moments_of_shares", "start_gaussians"]
+__all__ = ["INITS", "start_gaussians"]
 
 INITS = ("kmeans", "k-means++", "random", "random_from_data")
 """Ways to start, by scikit-learn's names."""
@@ -22,7 +21,6 @@ SUBSAMPLE_ROWS = 2**12
 ROWS_A_COMPONENT = 100
 LLOYD_STEPS = 10
 SHORT_STEPS = 10
-PRODUCT_NUMBERS = 2**20
 
 
 def start_gaussians(
@@ -102,7 +100,7 @@ def _candidate(
         steps = LLOYD_STEPS if init == "kmeans" else 0
         labels = lloyd(z, centers, weight=weight, max_iter=steps).labels
         shares = torch.nn.functional.one_hot(labels, n_components).double()
-    found = _common(moments_of_shares(x, shares * weight[:, None], kind), data, rule)
+    found = _common(moments_of(x, shares * weight[:, None], kind), data, rule)
     if init == "random_from_data":
         drawn = torch.multinomial(weight.cpu(), n_components, generator=generator).to(x.device)
         found = found._replace(means=x[drawn])
@@ -133,19 +131,3 @@ def _common(moments: Moments, data: Prepared, rule: CovarianceRule) -> Gaussians
     within = torch.maximum(within, 1e-6 * torch.where(data.variances > 0, data.variances, 1.0))
     n_rows = max(rule.prior_rows, data.rows.shape[1] + 1.0)
     return maximised(moments, rule._replace(prior_rows=n_rows, prior_variances=within))
-
-
-def moments_of_shares(rows: Tensor, shares: Tensor, kind: str) -> Moments:
-    """Counts, means and scatters of components that have known shares (n, K) of the rows (n, F)."""
-    counts = shares.sum(dim=0)
-    means = (shares.T @ rows) / counts.clamp_min(torch.finfo(counts.dtype).tiny)[:, None]
-    matrices, n_components, n_features = kind in ("full", "tied"), *means.shape
-    shape = (n_components, n_features, n_features) if matrices else (n_components, n_features)
-    scatters = rows.new_zeros(shape)
-    size = max(1, PRODUCT_NUMBERS // means.numel())
-    for start in range(0, len(rows), size):
-        here = slice(start, start + size)
-        apart = rows[here] - means[:, None]
-        weighted = apart * shares[here].T[..., None]
-        scatters += weighted.mT @ apart if matrices else (weighted * apart).sum(dim=1)
-    return Moments(counts, means, scatters.sum(dim=0) if kind == "tied" else scatters, kind)

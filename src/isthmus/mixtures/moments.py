@@ -11,7 +11,10 @@ from torch import Tensor
 from .covariance_rule import CovarianceRule, regularised
 from .gaussian import Gaussians
 
-__all__ = ["Moments", "maximised"]
+__all__ = ["Moments", "maximised", "moments_of"]
+
+CHUNK_NUMBERS = 2**20
+"""Of what is computed at a time for each row, component and feature: 8 MB."""
 
 
 class Moments(NamedTuple):
@@ -55,6 +58,29 @@ class Moments(NamedTuple):
             scatters = whole.scatters + part.scatters + _spread(whole.counts * share, apart, whole.kind)
             whole = cls(counts, whole.means + share[:, None] * apart, scatters, whole.kind)
         return whole
+
+
+def moments_of(rows: Tensor, shares: Tensor, kind: str) -> Moments:
+    """Moments of components that have known shares (n, K) of the rows (n, F), float64; in chunks of bounded memory.
+
+    Example:
+        >>> found = moments_of(torch.tensor([[1.0], [3.0], [8.0]]), torch.tensor([[1.0, 0], [1, 0], [0, 1]]), "diag")
+        >>> found.means[:, 0], found.scatters[:, 0]
+        (tensor([2., 8.], dtype=torch.float64), tensor([2., 0.], dtype=torch.float64))
+    """
+    size = max(1, CHUNK_NUMBERS // (rows.shape[1] * shares.shape[1]))
+    starts = range(0, len(rows), size)
+    return Moments.total(_of_chunk(rows[i : i + size].double(), shares[i : i + size].double(), kind) for i in starts)
+
+
+def _of_chunk(rows: Tensor, shares: Tensor, kind: str) -> Moments:
+    center = rows.mean(dim=0)
+    x, counts = rows - center, shares.sum(dim=0)
+    means = (shares.T @ x) / counts.clamp_min(torch.finfo(counts.dtype).tiny)[:, None]
+    apart = x - means[:, None]
+    weighted = apart * shares.T[..., None]
+    scatters = weighted.mT @ apart if kind in ("full", "tied") else (weighted * apart).sum(dim=1)
+    return Moments(counts, center + means, scatters.sum(dim=0) if kind == "tied" else scatters, kind)
 
 
 def maximised(moments: Moments, rule: CovarianceRule | float | Tensor = 0.0) -> Gaussians:

@@ -178,7 +178,7 @@ def _by_size(moments: Moments) -> Moments:
     return Moments(moments.counts[order], moments.means[order], scatters, moments.kind)
 
 
-def predictive_log_joint(rows: Tensor, posterior: VariationalGaussians) -> Tensor:
+def predictive_log_joint(rows: Tensor, posterior: VariationalGaussians, roots: Tensor | None = None) -> Tensor:
     r"""Log of what the posteriors predict, a mixture of Student's t: :math:`\log E[\pi_k] + \log E[p(x \mid k)]`.
 
     A density that integrates to 1, with the tails of what few rows leave open.
@@ -186,6 +186,7 @@ def predictive_log_joint(rows: Tensor, posterior: VariationalGaussians) -> Tenso
     Args:
         rows: (n, F).
         posterior: of the parameters.
+        roots: `precisions_cholesky` of its mixture, where they are known already.
 
     Returns:
         Nats, (n, K), float64.
@@ -194,7 +195,7 @@ def predictive_log_joint(rows: Tensor, posterior: VariationalGaussians) -> Tenso
         Bishop (2006). Pattern recognition and machine learning. Springer, eq. 10.81.
     """
     mixture = posterior.gaussians
-    roots = precisions_cholesky(mixture)
+    roots = precisions_cholesky(mixture) if roots is None else roots
     log_det, n_features = log_determinants(roots, mixture.kind, rows.shape[1]), rows.shape[1]
     freedom, scale = student_parameters(posterior)
     result = torch.empty(len(rows), len(mixture.means), dtype=torch.float64, device=rows.device)

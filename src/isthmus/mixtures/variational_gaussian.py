@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .gaussian import Gaussians, component_log_densities
-from .moments import Moments
+from .moments import CHUNK_NUMBERS, Moments, moments_of
 
 __all__ = [
     "GaussianPrior",
@@ -17,12 +17,8 @@ __all__ = [
     "expected_log_joint",
     "expected_moments",
     "expected_weights",
-    "moments_of",
     "posterior_of",
 ]
-
-CHUNK_NUMBERS = 2**20
-"""Of what is computed at a time for each row, component and feature: 8 MB."""
 
 
 class GaussianPrior(NamedTuple):
@@ -137,20 +133,6 @@ def chunks_of(rows: Tensor, n_components: int) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def moments_of(rows: Tensor, shares: Tensor, origins: Tensor, kind: str) -> Moments:
-    """Counts, means and scatters of rows (n, F) by shares (n, K), taken about points (K, F) near the means."""
-    apart = rows.double() - origins[:, None]
-    weighted = shares.T[..., None] * apart
-    if kind in ("diag", "spherical"):
-        second = (weighted * apart).sum(dim=1)
-    else:
-        second = weighted.mT @ apart
-    # The scatter of all together has to be about each one's own mean: moved there, and then added up.
-    each_kind = "full" if kind == "tied" else kind
-    of_each = Moments.of_sums(shares.sum(dim=0), origins, weighted.sum(dim=1), second, each_kind)
-    return of_each._replace(scatters=of_each.scatters.sum(dim=0), kind=kind) if kind == "tied" else of_each
-
-
 def expected_moments(
     rows: Tensor, posterior: VariationalGaussians, share: Tensor, without: int | None = None
 ) -> tuple[Moments, Tensor]:
@@ -170,7 +152,7 @@ def expected_moments(
         each = joint.logsumexp(dim=1)
         total += share[here] @ each
         shares = (joint - each[:, None]).exp_() * share[here, None]
-        parts.append(moments_of(rows[here], shares, posterior.means, posterior.kind))
+        parts.append(moments_of(rows[here], shares, posterior.kind))
         parts = parts if len(parts) == 1 else [Moments.total(parts)]
     return parts[0], total
 
