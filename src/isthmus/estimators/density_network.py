@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -49,6 +50,7 @@ class BaseDensityNetwork(TrainingParameters):
     activation: Literal["relu", "tanh", "silu", "sigmoid"] = "relu"
     dropout: float = 0.0
     max_epochs: int = 100
+    _means_first: ClassVar[float] = 0.0  # share of the steps, see `NegativeLogLikelihood`
 
     @abstractmethod
     def _head(self, n_features: int) -> nn.Module:
@@ -102,7 +104,9 @@ class BaseDensityNetwork(TrainingParameters):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = self._model(self.n_features_in_)  # type: ignore[attr-defined]
-        self.history_ = self._train(NegativeLogLikelihood(), train, held_out, self._settings(seed), folder, resume)
+        n_steps = self.max_epochs * math.ceil(train.n_rows / self.batch_size)
+        objective = NegativeLogLikelihood(means_first=int(self._means_first * n_steps))
+        self.history_ = self._train(objective, train, held_out, self._settings(seed), folder, resume)
         self.n_iter_ = len(self.history_)
 
     def _as_rows(self, rows: np.ndarray, target: Tensor, weight: np.ndarray | None) -> Rows:
@@ -115,7 +119,10 @@ class BaseDensityNetwork(TrainingParameters):
         order = torch.from_numpy(np.random.RandomState(seed).permutation(rows.n_rows))
         n_held = max(1, round(self.validation_fraction * rows.n_rows))
         if n_held >= rows.n_rows:
-            raise ValueError(f"Expected more rows to hold some out for patience, got {rows.n_rows}; use validation=.")
+            raise ValueError(
+                f"Expected more rows to hold some out for patience, got n_samples = {rows.n_rows}; use validation=, or "
+                "patience=None."
+            )
 
         def part(chosen: Tensor) -> Rows:
             return Rows(*(None if each is None else each[chosen] for each in rows))  # type: ignore[arg-type]
@@ -148,18 +155,23 @@ class BaseDensityNetwork(TrainingParameters):
 
 @dataclass(eq=False, repr=False)
 class DensityNetwork(BaseDensityNetwork, BaseDensityRegressor):
-    r"""Regression by a network that predicts a density, :math:`p(y|x) = N(y; f(x), g(x))` or a mixture of such.
+    r"""Regression by a network that predicts a density: a Gaussian whose mean and scale depend on x, or a mixture.
 
-    Minimises :math:`-\log p(y|x)`. Use it where noise depends on the input, where one input has several likely answers
-    (`n_components` above 1), or where several targets are correlated (`covariance="full"`). It does not know how sure
-    it is far from its data: `BayesianNeuralNetwork` does.
+    Minimises :math:`-\log p(y|x)`, for one Gaussian :math:`-\log N(y; f(x), g(x)^2)`. In the first half of the steps
+    rows are weighed by their variance: large errors would else be taken for noise, and not be learned.
+
+    Use it where noise depends on the input, where one input has several likely answers (`n_components` above 1), or
+    where several targets are correlated (`covariance="full"`). It does not know how sure it is far from its data:
+    `BayesianNeuralNetwork` does.
 
     Args:
         hidden: widths of the hidden layers; () is linear in x.
         n_components: Gaussians in the mixture.
         covariance: "diag", or "full" for several targets that are correlated given x.
         activation, dropout: of the hidden layers.
-        max_epochs, learning_rate, patience, ...: see `TrainingParameters`.
+        max_epochs, learning_rate, ...: see `TrainingParameters`.
+        patience: epochs without a better likelihood of rows held out, a tenth, after which to stop: noise that depends
+            on the input is soon told from the very rows that it was learned from. None trains on all rows to the end.
 
     Attributes:
         model_: the trained `Conditional`, of standardised inputs and targets.
@@ -169,6 +181,8 @@ class DensityNetwork(BaseDensityNetwork, BaseDensityRegressor):
     References:
         Bishop (1994). Mixture density networks. Aston University, NCRG/94/004.
         Nix, Weigend (1994). Estimating the mean and variance of the target probability distribution. ICNN.
+        Seitzer et al. (2022). On the pitfalls of heteroscedastic uncertainty estimation with probabilistic neural
+        networks. ICLR.
 
     Example:
         >>> X = np.linspace(-1, 1, 200)[:, None]
@@ -179,6 +193,11 @@ class DensityNetwork(BaseDensityNetwork, BaseDensityRegressor):
 
     n_components: int = 1
     covariance: Literal["diag", "full"] = "diag"
+    _: KW_ONLY
+    max_epochs: int = 300
+    learning_rate: float = 3e-3
+    patience: int | None = 30
+    _means_first: ClassVar[float] = 0.5
 
     def _head(self, n_features: int) -> nn.Module:
         if self.n_components > 1:
@@ -212,7 +231,9 @@ class DensityNetwork(BaseDensityNetwork, BaseDensityRegressor):
 
 @dataclass(eq=False, repr=False)
 class DensityNetworkClassifier(BaseDensityNetwork, BaseDensityClassifier):
-    r"""Classification by a network, :math:`p(y|x) = \mathrm{softmax}(f(x))_y`, with a look at how sure it is.
+    r"""Classification by a network, with a look at how sure it is.
+
+    .. math:: p(y|x) = \mathrm{softmax}(f(x))_y
 
     Minimises :math:`-\log p(y|x)`. Use it for tables with labels; `calibration` says whether its probabilities hold.
     With few rows, `BayesianNeuralNetworkClassifier` is less sure of itself; where many rows have no label, use
