@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from estimator_cases import pixel_images, real_table
 from isthmus import Conditional, DenoisingAutoencoder, PretrainedClassifier, Settings, StackedAutoencoder, evaluate, fit
 from isthmus.estimators.training_parameters import fit as fit_network
-from isthmus.heads import CategoricalHead, FixedGaussianHead, GaussianHead
+from isthmus.heads import CategoricalHead, FixedGaussianHead
 from isthmus.model import Batch
 from isthmus.nets import MLP
 from isthmus.objectives import Denoising, NegativeLogLikelihood
@@ -170,19 +170,6 @@ def test_probabilities_and_measures_are_scikit_learn_s(tmp_path):
     ):
         with pytest.raises(ValueError, match=words):
             evaluate(model, X, wrong)
-
-
-def test_means_are_learned_first():
-    """Rows weigh by their variance, geometric mean over targets, less and less; not where nothing is trained."""
-    torch.manual_seed(0)
-    x, y = torch.randn(6, 4), torch.randn(6, 2)
-    regression, objective = Conditional(torch.nn.Identity(), GaussianHead(4, 2)), NegativeLogLikelihood(means_first=10)
-    plain, log_variance = NegativeLogLikelihood()(regression, Batch(x, y)).value, regression(x).variance.log().mean(1)
-    torch.testing.assert_close(objective(regression, Batch(x, y)).value, plain)
-    for step, beta in ((0, 1.0), (5, 0.5), (10, 0.0), (99, 0.0)):
-        weight = (beta * log_variance).exp()
-        found = objective(regression, Batch(x, y, step=torch.tensor(step))).value
-        torch.testing.assert_close(found, plain * weight / weight.mean())
 
 
 def test_the_objective_of_conditionals():
