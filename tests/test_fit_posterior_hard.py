@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import Normal, constraints
+from torch.distributions import HalfNormal, Normal, constraints
 
 from isthmus.inference import FullRank, ImproperDensityError, LogDensity, Parameters, fit_posterior
 from isthmus.inference.weigh import weigh, weigh_surely
@@ -174,3 +174,37 @@ def test_the_answer_on_a_gpu_is_that_on_the_cpu():
     torch.testing.assert_close(there.mean.cpu(), here.mean, rtol=1e-6, atol=1e-6)
     assert there.summary().splitlines()[:4] == here.summary().splitlines()[:4]
     assert fit_posterior(two_modes, 1, device="cuda").steps[0].family.startswith("mixture")
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_scales_that_overflow_far_out_are_passed_over(seed):
+    """In float32 a search for other optima comes to scales of 0 and infinity, which torch's distributions refuse."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(60, 3, generator=generator)
+    y = inputs @ torch.tensor([1.0, -2.0, 0.5]) + 3 + 0.7 * torch.randn(60, generator=generator)
+
+    def log_density(w, b, sigma):
+        prior = Normal(0.0, 5.0).log_prob(w).sum() + Normal(0.0, 10.0).log_prob(b) + HalfNormal(2.0).log_prob(sigma)
+        return prior + Normal(inputs @ w + b, sigma).log_prob(y).sum()
+
+    parameters = Parameters(w=(constraints.real, 3), b=constraints.real, sigma=constraints.positive)
+    fitted = fit_posterior(log_density, parameters)
+    assert fitted.reliable
+
+
+def test_where_a_distribution_refuses_its_arguments_the_density_is_zero():
+    log_density = LogDensity(
+        lambda x: Normal(0.0, x[..., 0].exp()).log_prob(torch.tensor([1.0, 2.0])[:, None]).sum(0), 1, batched=True
+    )
+    values = log_density(torch.tensor([[0.0], [1e4], [-1e4]], dtype=torch.float64))
+    assert values.tolist() == [pytest.approx(-2.5 - math.log(2 * math.pi)), -math.inf, -math.inf]
+    with pytest.raises(ValueError, match="scale"):  # users' own distributions are validated as before
+        Normal(0.0, -1.0)
+
+
+def test_a_direction_that_there_is_not_is_said_at_once():
+    def never(x):
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="reverse, forward, alpha"):
+        fit_posterior(never, 1, direction="sideways")

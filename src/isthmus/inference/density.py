@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 __all__ = ["LogDensity"]
 
@@ -58,7 +59,7 @@ class LogDensity:
         """Log-density (S,) of draws (S, dim); differentiable. NaN and infinity count as a density of zero."""
         if points.shape[-1:] != (self.dim,):
             raise ValueError(f"Expected draws of shape (S, {self.dim}), got {tuple(points.shape)}")
-        values = self._many(points.reshape(-1, self.dim))
+        values = self._evaluated(points.reshape(-1, self.dim))
         self._check(values, len(points.reshape(-1, self.dim)))
         finite = values.detach().isfinite()
         self.n_calls += 1
@@ -67,6 +68,18 @@ class LogDensity:
         if not bool(finite.all()):
             values = values.masked_fill(~finite, -torch.inf)
         return values.reshape(points.shape[:-1])
+
+    def _evaluated(self, points: Tensor) -> Tensor:
+        """What the function returns. Far out, where a scale overflows, torch's distributions refuse their arguments."""
+        try:
+            return self._many(points)
+        except ValueError:
+            before = Distribution._validate_args
+            Distribution.set_default_validate_args(False)
+            try:  # then such draws have a density that is none, and the others theirs
+                return self._many(points)
+            finally:
+                Distribution.set_default_validate_args(before)
 
     def values(self, points: Tensor) -> Tensor:
         """Log-density (S,) without gradients, in chunks of bounded memory."""

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from .climb import FAMILIES, Candidate, climb, fit_named, matched
 from .density import LogDensity
+from .divergences import Direction
 from .linear_response import linear_response_of
 from .parameters import Parameters
 from .posterior import Posterior, Step
@@ -31,7 +32,7 @@ def fit_posterior(
     dim: int | Parameters,
     *,
     family: str = "auto",
-    direction: Literal["reverse", "forward", "alpha"] = "reverse",
+    direction: Direction = "reverse",
     start: Tensor | Mapping[str, Any] | None = None,
     n_draws: int | None = None,
     n_weighed: int = 2000,
@@ -95,6 +96,8 @@ def fit_posterior(
     """
     if family not in FAMILIES:
         raise ValueError(f"Expected family to be one of {', '.join(FAMILIES)}, got {family!r}")
+    if direction not in get_args(Direction):
+        raise ValueError(f"Expected direction to be one of {', '.join(get_args(Direction))}, got {direction!r}")
     if n_weighed < 100:
         raise ValueError(f"Expected n_weighed >= 100, as fewer draws have no tail to judge by, got {n_weighed}")
     if isinstance(random_state, bool) or not isinstance(random_state, Integral):
