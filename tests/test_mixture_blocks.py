@@ -162,3 +162,17 @@ def test_infinity_in_a_block_is_found():
     rows[1100, 1] = np.inf
     with pytest.raises(ValueError, match="infinity"):
         GaussianMixture(2).fit(shards(rows))
+
+
+def test_columns_are_given_by_name_after_a_fit_to_a_frame():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.random.RandomState(0).randn(100, 3), columns=list("abc"))
+    model = GaussianMixture(2, random_state=0).fit(frame)
+    named = model.conditional(frame[["c", "a"]], given=["c", "a"])
+    numbered = model.conditional(frame[["c", "a"]].to_numpy(), given=[2, 0])
+    torch.testing.assert_close(named.mean(), numbered.mean())
+    torch.testing.assert_close(model.conditional(frame["a"], given="a").mean(), model.conditional(frame["a"], 0).mean())
+    assert named.log_density(frame[["b"]].to_numpy()).shape == (100,)
+    torch.testing.assert_close(named.sample(1), named.sample(1))
+    with pytest.raises(ValueError, match="one of a, b, c"):
+        model.conditional(frame["a"], given="d")

@@ -78,23 +78,38 @@ class BaseGaussianGiven(BaseMixture):
         drawn = draw_missing(rows, gaussians, generator, int(n_draws)).cpu().numpy() * scale
         return drawn.reshape(*drawn.shape[:2], *self.feature_shape_)
 
-    def conditional(self, values: Any, given: Sequence[int]) -> ConditionalGaussians:
+    def conditional(self, values: Any, given: int | str | Sequence[int | str]) -> ConditionalGaussians:
         """The mixture of the other columns given the values of some: regression with all that a density says.
 
         Args:
             values: of the columns that are known, (n, A), in units of the data (pixels in [0, 1]).
-            given: numbers of those columns, in the order of the values.
+            given: numbers of those columns, or their names after a fit to a frame, in the order of the values.
 
         Returns:
-            A mixture for each row, with `mean()`, `covariance()`, `log_density(values)` and `sample(generator)`, all
+            A mixture for each row, with `mean()`, `covariance()`, `log_density(values)` and `sample(seed)`, all
             tensors on the CPU; its `asked` are the numbers of the other columns, in their order.
 
         Raises:
             ValueError: columns that are not there, or values of another shape.
         """
         check_is_fitted(self)
-        known = torch.as_tensor(np.asarray(values, dtype=np.float64))
-        return conditional(self._gaussians().each(Tensor.cpu), given, known)
+        known = torch.from_numpy(np.array(values, dtype=np.float64))
+        columns = [given] if isinstance(given, int | str) else list(given)
+        if len(columns) == 1 and known.ndim == 1:
+            known = known[:, None]
+        return conditional(self._gaussians().each(Tensor.cpu), [self._column(column) for column in columns], known)
+
+    def _column(self, column: int | str) -> int:
+        """The number of a column that may be a name."""
+        if not isinstance(column, str):
+            return column
+        names = list(getattr(self, "feature_names_in_", ()))
+        if column not in names:
+            known = (
+                f"one of {', '.join(map(str, names))}" if names else "a number, as the fit was to rows without names"
+            )
+            raise ValueError(f"Expected given to name a column, {known}, got {column!r}.")
+        return names.index(column)
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from some more rows: one step of stepwise EM, in which what was learnt before fades slowly.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,8 +43,9 @@ class ConditionalGaussians(NamedTuple):
         between = torch.einsum("nk,nkb,nkc->nbc", self.weights, apart, apart)
         return between + torch.einsum("nk,kbc->nbc", self.weights, self.covariances)
 
-    def log_density(self, values: Tensor) -> Tensor:
+    def log_density(self, values: Tensor | np.ndarray) -> Tensor:
         """log p(x_b | x_a) of a value for each row, (n, B), or of many for each, (S, n, B): nats, (n,) or (S, n)."""
+        values = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
         n_asked = len(self.asked)
         if values.shape[-2:] != (len(self.weights), n_asked):
             raise ValueError(
@@ -56,8 +58,10 @@ class ConditionalGaussians(NamedTuple):
         constant = 0.5 * n_asked * math.log(2 * math.pi) + root.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
         return (self.weights.log() - constant - 0.5 * white.square().sum(dim=-1)).logsumexp(dim=-1)
 
-    def sample(self, generator: torch.Generator, n_samples: int = 1) -> Tensor:
-        """Draws from p(x_b | x_a), (n_samples, n, B)."""
+    def sample(self, generator: torch.Generator | int = 0, n_samples: int = 1) -> Tensor:
+        """Draws from p(x_b | x_a), (n_samples, n, B); the same for the same seed."""
+        if isinstance(generator, int):
+            generator = torch.Generator(device=self.means.device).manual_seed(generator)
         chosen = torch.multinomial(self.weights, n_samples, replacement=True, generator=generator).mT  # (S, n)
         shape = (*chosen.shape, len(self.asked))
         noise = torch.randn(shape, generator=generator, dtype=self.means.dtype, device=self.means.device)
