@@ -81,7 +81,11 @@ def estimator_options(kind: type[LatentEstimator]) -> list[tuple[str, Any, Any]]
 
 
 def _plain(hint: Any) -> Any:
-    """A type without the members that only Python can pass, such as modules; None where nothing is left."""
+    """A type without the members that only Python can pass, such as modules and Any; None where nothing is left."""
+    if hint is Any:
+        return None
+    if typing.get_origin(hint) is list:
+        return hint if _plain(typing.get_args(hint)[0]) is not None else None
     if typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,):
         inner = _plain(typing.get_args(hint)[0])
         return None if inner is None else tuple[inner, ...]  # type: ignore[valid-type]
@@ -90,6 +94,7 @@ def _plain(hint: Any) -> Any:
     simple = (int, float, str, bool, type(None))
     parts = typing.get_args(hint)
     kept = [_plain(part) for part in parts if typing.get_origin(part) is not None or part in simple]
+    kept = [part for part in kept if part is not None]
     return typing.Union[tuple(kept)] if set(kept) - {type(None)} else None  # type: ignore[valid-type]  # noqa: UP007
 
 
