@@ -20,7 +20,7 @@ COMMANDS = {
     "evaluate": "measure a trained model on held-out data",
     "encode": "write the codes of data, plain or compressed",
     "decode": "write the rows that codes stand for",
-    "predict": "write the classes of data that a trained classifier finds most probable",
+    "predict": "write the classes or clusters of data, or the numbers a regressor expects, and how sure it is",
     "impute": "fill the missing values of data by what a trained model expects there",
     "reconstruct": "encode data and decode them again",
     "sample": "write new data drawn from a trained model",
