@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from isthmus import BayesianGaussianMixture, BernoulliMixture, KMeans, evaluate, load
 from isthmus.cli.main import main
-from isthmus.data import Shards
+from isthmus.data import Shards, load_data
 from isthmus.files import UnreadableFile
 
 TABLE = np.random.RandomState(0).randn(300, 4)
@@ -158,6 +158,11 @@ def test_measures():
     assert found["log_likelihood"].value == pytest.approx(mixture.score(TABLE))
     assert found["log_likelihood"].standard_error == pytest.approx(mixture.score_samples(TABLE).std(ddof=1) / 300**0.5)
     assert found["bic"].value == pytest.approx(mixture.bic(TABLE))
+    assert "of the 300 rows measured" in found["bic"].description
+    found = evaluate(mixture, TABLE[:10], X_train=TABLE)  # criteria are for the rows of the fit
+    assert found["bic"].value == pytest.approx(mixture.bic(TABLE))
+    assert found["aic"].value == pytest.approx(mixture.aic(TABLE))
+    assert "of the 300 training rows" in found["bic"].description
     assert "adjusted_rand_index: none" in evaluate(mixture, TABLE, TABLE[:, 0]).notes[0]
 
 
@@ -175,6 +180,12 @@ def test_on_the_command_line(tmp_path, capsys, monkeypatch):
         assert main(["evaluate", name, "--json"]) == 0
         measures = json.loads(capsys.readouterr().out)["measures"]
         assert ("inertia" if name == "kmeans" else "bic") in measures
+        if name != "kmeans":
+            n_train = len(load_data("two.csv").x_train)
+            assert f"of the {n_train} training rows" in measures["bic"]["description"]
+            assert main(["evaluate", name, "--json", "--data", "two.csv"]) == 0
+            measures = json.loads(capsys.readouterr().out)["measures"]
+            assert "of the 300 rows measured" in measures["bic"]["description"]
         assert main(["plot", name, "weights", "--out", "w.png"]) == 0
     assert "Components" in (tmp_path / "kmeans" / "report.html").read_text()
     assert (tmp_path / "kmeans" / "plots" / "clusters-kmeans.png").exists()

@@ -41,5 +41,6 @@ def run(arguments: list[str]) -> None:
     data = options.load_data(options.run, split=part != "all")
     say(f"{type(estimator).__name__}: {data.description}")
     say(f"{type(estimator).__name__}: measuring on {len(data.part(part)[0]):,} rows of {data.name} ({part})")
-    evaluation = measure(estimator, data, part, options.importance_samples, options.annealed)
+    effort = options.importance_samples, options.annealed
+    evaluation = measure(estimator, data, part, *effort, fitted=options.data is None)
     print_result(evaluation.to_dict(), options.json, evaluation.table())

@@ -16,6 +16,7 @@ from ..estimators.conditions import Conditions
 from ..estimators.labels import checked_labels, classes_of, is_labelled, one_hot
 from ..estimators.predictive import checked_targets
 from ..evaluation import Evaluation, evaluate
+from ..evaluation.clusters import has_clusters
 from ..evaluation.given import given, is_conditional
 from ..files import FORMAT, read_json, remove, write_json
 from ..processes import from_first
@@ -250,12 +251,19 @@ def _train_model(estimator: Any, data: DataSet, note: dict[str, Any], out: Path,
 
 
 def measure(
-    estimator: LatentEstimator, data: DataSet, part: str, n_importance_samples: int = 0, n_temperatures: int = 0
+    estimator: LatentEstimator,
+    data: DataSet,
+    part: str,
+    n_importance_samples: int = 0,
+    n_temperatures: int = 0,
+    fitted: bool = True,
 ) -> Evaluation:
-    """All measures on a part of the data; probes learn from the training rows, where those have labels."""
+    """All measures on a part of the data, those `fitted` or others; probes learn from its training rows with labels."""
     X, y = filled_part(data, part)
     given(estimator, y, NO_LABELS)
     labelled = y is not None and data.y_train is not None
     train: dict[str, Any] = {"X_train": data.x_train, "y_train": data.y_train} if labelled else {}
+    if has_clusters(estimator) and fitted and part != "all":  # BIC is for the rows of the fit
+        train = {"X_train": data.x_train}
     effort = {"n_importance_samples": n_importance_samples, "n_temperatures": n_temperatures}
     return evaluate(estimator, X, y, binarisation=data.binarisation, **effort, **train)

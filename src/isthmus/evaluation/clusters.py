@@ -12,7 +12,7 @@ from .measures import Evaluation, Measure
 
 __all__ = ["evaluate_clusters", "has_clusters"]
 
-BOTH = "smaller is better, among models of the same data"
+BOTH = "smaller is better, among models that were fitted to the same rows"
 
 
 def has_clusters(estimator: Any) -> bool:
@@ -20,13 +20,14 @@ def has_clusters(estimator: Any) -> bool:
     return hasattr(estimator, "fit_predict")
 
 
-def evaluate_clusters(estimator: Any, X: Any, y: Any = None) -> Evaluation:
+def evaluate_clusters(estimator: Any, X: Any, y: Any = None, *, X_train: Any = None) -> Evaluation:
     """Log-likelihood, BIC and AIC of a mixture, or the squared error of clusters; with labels, how far both agree.
 
     Args:
         estimator: fitted: a mixture with `score_samples`, `bic` and `aic`, or clusters with `squared_error`.
         X: rows, (n, ...).
         y: their classes, (n,), which the clusters were not told.
+        X_train: the rows of the fit, which BIC and AIC are for; without it they are of X, and say so.
 
     Returns:
         Measures by name.
@@ -40,7 +41,8 @@ def evaluate_clusters(estimator: Any, X: Any, y: Any = None) -> Evaluation:
         >>> evaluate_clusters(KMeans(2, random_state=0).fit(X), X, [0, 0, 1, 1])["adjusted_rand_index"].value
         1.0
     """
-    measures = list(_of_mixture(estimator, X) if hasattr(estimator, "score_samples") else _of_clusters(estimator, X))
+    mixture = hasattr(estimator, "score_samples")
+    measures = list(_of_mixture(estimator, X, X_train) if mixture else _of_clusters(estimator, X))
     notes = []
     if y is not None:
         try:
@@ -54,11 +56,13 @@ def _measure(name: str, mean: Mean, unit: str, description: str) -> Measure:
     return Measure(name, mean.value, None if np.isnan(mean.standard_error) else mean.standard_error, unit, description)
 
 
-def _of_mixture(estimator: Any, X: Any) -> Iterator[Measure]:
+def _of_mixture(estimator: Any, X: Any, X_train: Any) -> Iterator[Measure]:
     description = "log p(x), exact, in units of the data; of continuous data a density, which may be positive"
     yield _measure("log_likelihood", Mean.of(estimator.score_samples(X)), "nats", description)
-    yield Measure("bic", float(estimator.bic(X)), None, "nats, twice", f"-2 log L + parameters * log n; {BOTH}")
-    yield Measure("aic", float(estimator.aic(X)), None, "nats, twice", f"-2 log L + 2 * parameters; {BOTH}")
+    rows, which = (X, "rows measured, meant for those of the fit") if X_train is None else (X_train, "training rows")
+    of = f"of the {len(rows):,} {which}; {BOTH}"
+    yield Measure("bic", float(estimator.bic(rows)), None, "nats, twice", f"-2 log L + parameters * log n, {of}")
+    yield Measure("aic", float(estimator.aic(rows)), None, "nats, twice", f"-2 log L + 2 * parameters, {of}")
 
 
 def _of_clusters(estimator: Any, X: Any) -> Iterator[Measure]:

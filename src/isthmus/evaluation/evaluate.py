@@ -59,7 +59,7 @@ def evaluate(
             time.
         y: class labels, (n,); for a conditional model its conditions, and then all measures are given y.
         X_train: data whose codes the classifiers learn from; without it they learn from one half of X and are tested
-            on the other.
+            on the other. Of a mixture, the rows of the fit, which BIC and AIC are for; labels are not needed there.
         y_train: its labels.
         n_importance_samples: samples of each example for the likelihood; 5000 is what papers report, 0 leaves it out.
         n_temperatures: steps of annealed importance sampling, which scores a hundred of the rows without the encoder;
@@ -88,7 +88,7 @@ def evaluate(
     if predicts_densities(estimator):
         return evaluate_regressor(estimator, X, y)
     if has_clusters(estimator):
-        return evaluate_clusters(estimator, X, y)
+        return evaluate_clusters(estimator, X, y, X_train=X_train)
     X = Shards(X) if is_large_map(X) else X
     if (X_train is None) != (y_train is None):
         raise ValueError("Expected X_train and y_train together, got one of them.")
