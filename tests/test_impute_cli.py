@@ -119,6 +119,20 @@ def test_a_model_of_complete_rows_fills_the_gaps_of_others(tmp_path, capsys):
     assert "trained on complete rows" in capsys.readouterr().err
 
 
+def test_known_cells_are_written_as_they_were_read(tmp_path):
+    generator = np.random.RandomState(0)
+    rows = np.round(generator.randn(40, 3) * [1, 1000, 1e-3] + [0, 3000, 0.5], 6)
+    rows[generator.rand(40, 3) < 0.1] = np.nan
+    cells = [["" if np.isnan(value) else repr(float(value)).removesuffix(".0") for value in row] for row in rows]
+    (tmp_path / "table.csv").write_text("\n".join(["a,b,c", *map(",".join, cells)]) + "\n")
+    train = ["train", "gaussian-mixture", "--data", tmp_path / "table.csv", "--missing", "keep", "--no-report"]
+    assert run(*train, "--out", tmp_path / "run") == 0
+    assert run("impute", tmp_path / "run", "--data", tmp_path / "table.csv", "--out", tmp_path / "filled.csv") == 0
+    filled = [line.split(",") for line in (tmp_path / "filled.csv").read_text().splitlines()[1:]]
+    for before, after in zip(cells, filled, strict=True):
+        assert all(old in ("", new) and np.isfinite(float(new)) for old, new in zip(before, after, strict=True))
+
+
 def test_models_that_take_no_missing_values_say_which_do(tmp_path, capsys):
     as_csv(tmp_path / "table.csv", binary())
     assert run("train", "pca", "--data", tmp_path / "table.csv", "--missing", "keep", "--out", tmp_path / "run") == 2

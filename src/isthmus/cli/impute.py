@@ -46,8 +46,11 @@ def run(arguments: list[str]) -> None:
     def filled() -> Iterator[tuple[np.ndarray, list[str] | None]]:
         nonlocal n_missing
         for block in row_blocks(X):
-            n_missing += int(np.isnan(block).sum()) if block.dtype.kind == "f" else 0
-            yield own_units(options.run, estimator.impute(block))
+            missing = np.isnan(block) if block.dtype.kind == "f" else np.zeros(block.shape, bool)
+            n_missing += int(missing.sum())
+            given, names = own_units(options.run, block)
+            rows, _ = own_units(options.run, estimator.impute(block))
+            yield np.where(missing, rows.astype(given.dtype, copy=False), given), names  # what is known, as it was read
 
     blocks = filled()
     first, names = next(blocks)

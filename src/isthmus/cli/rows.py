@@ -50,8 +50,8 @@ def write_rows(
             np.lib.format.write_array_header_1_0(target, header)
         for block in chain([first], blocks):
             if path.suffix == ".csv":
-                number = "%.9g" if block.dtype == np.float32 else "%.17g"
-                np.savetxt(target, block.reshape(len(block), -1), delimiter=",", fmt=number)
+                for row in block.reshape(len(block), -1):
+                    target.write((",".join(map(_number, row)) + "\n").encode())
             else:
                 target.write(np.ascontiguousarray(block).data)
     return shape
@@ -65,6 +65,12 @@ def _member(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
         return
     with zipfile.ZipFile(file, "w") as archive, archive.open("x.npy", "w", force_zip64=True) as member:
         yield member
+
+
+def _number(value: np.generic) -> str:
+    """The fewest digits that are read as this number again."""
+    text = str(value)
+    return text[:-2] if text.endswith(".0") else text
 
 
 def _write_names(file: IO[bytes], names: list[str]) -> None:
