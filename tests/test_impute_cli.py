@@ -119,7 +119,7 @@ def test_a_model_of_complete_rows_fills_the_gaps_of_others(tmp_path, capsys):
     assert "trained on complete rows" in capsys.readouterr().err
 
 
-def test_known_cells_are_written_as_they_were_read(tmp_path):
+def test_known_cells_are_written_as_they_were_read(tmp_path, capsys):
     generator = np.random.RandomState(0)
     rows = np.round(generator.randn(40, 3) * [1, 1000, 1e-3] + [0, 3000, 0.5], 6)
     rows[generator.rand(40, 3) < 0.1] = np.nan
@@ -128,6 +128,9 @@ def test_known_cells_are_written_as_they_were_read(tmp_path):
     train = ["train", "gaussian-mixture", "--data", tmp_path / "table.csv", "--missing", "keep", "--no-report"]
     assert run(*train, "--out", tmp_path / "run") == 0
     assert run("impute", tmp_path / "run", "--data", tmp_path / "table.csv", "--out", tmp_path / "filled.csv") == 0
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "40 rows read" in said
+    assert "to train on" not in said
     filled = [line.split(",") for line in (tmp_path / "filled.csv").read_text().splitlines()[1:]]
     for before, after in zip(cells, filled, strict=True):
         assert all(old in ("", new) and np.isfinite(float(new)) for old, new in zip(before, after, strict=True))

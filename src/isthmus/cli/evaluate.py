@@ -39,7 +39,7 @@ def run(arguments: list[str]) -> None:
     part = options.part or ("test" if options.data is None else "all")
     estimator = load_run(options.run)
     data = options.load_data(options.run, split=part != "all")
-    say(f"{type(estimator).__name__}: {data.description}")
+    say(f"{type(estimator).__name__}: {data.description_of_rows if part == 'all' else data.description}")
     say(f"{type(estimator).__name__}: measuring on {len(data.part(part)[0]):,} rows of {data.name} ({part})")
     effort = options.importance_samples, options.annealed
     evaluation = measure(estimator, data, part, *effort, fitted=options.data is None)

@@ -119,7 +119,8 @@ class RowsOptions(RunDataOptions):
             if out.samefile(self.data):
                 raise UsageError(f"--out {out} is the file that the data are read from; use another")
         data = self.load_data(self.run, split=self.part != "all")
-        say(f"{type(estimator).__name__}: {data.description}")
+        read = data.description_of_rows if self.part == "all" else data.description
+        say(f"{type(estimator).__name__}: {read}")
         X, y = filled_part(data, self.part)
         return estimator, X, given(estimator, y, NO_LABELS)
 

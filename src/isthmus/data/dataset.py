@@ -63,7 +63,17 @@ class DataSet(NamedTuple):
         sizes = sizes[:1] + [size.replace(" examples", "") for size in sizes[1:]]
         last = f" and {sizes.pop()}" if len(sizes) > 1 else ""
         how = [_split_text(self.split)] + ([binarisation_text(self.binarisation)] if self.binarisation else [])
-        text = f"{', '.join(sizes)}{last} ({', '.join(how)}), {_shape_text(self.feature_shape)}."
+        return self._sentence(f"{', '.join(sizes)}{last} ({', '.join(how)})")
+
+    @property
+    def description_of_rows(self) -> str:
+        """One sentence for who only reads the rows, whatever they are for."""
+        n_rows = sum(map(len, (self.x_train, self.x_valid, self.x_test)))
+        how = f" ({binarisation_text(self.binarisation)})" if self.binarisation else ""
+        return self._sentence(f"{n_rows:,} rows read{how}")
+
+    def _sentence(self, rows: str) -> str:
+        text = f"{rows}, {_shape_text(self.feature_shape)}."
         return f"{self.source}: {text}" if self.source else text
 
     def part(self, name: str) -> Labelled:
