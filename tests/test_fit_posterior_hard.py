@@ -208,3 +208,16 @@ def test_a_direction_that_there_is_not_is_said_at_once():
 
     with pytest.raises(ValueError, match="reverse, forward, alpha"):
         fit_posterior(never, 1, direction="sideways")
+
+
+def test_a_matrix_that_has_no_root_loses_its_draw_alone():
+    def log_density(x):
+        matrix = torch.stack([torch.stack([torch.ones(()), x[0]]), torch.stack([x[0], torch.ones(())])])
+        return -torch.linalg.cholesky(matrix).diagonal().log().sum()
+
+    points = torch.tensor([[0.5], [2.0], [0.0], [3.0], [-0.5]])
+    values, gradient = LogDensity(log_density, 1, dtype=torch.float32).value_and_gradient(points)
+    found = -0.5 * (1 - points[[0, 2, 4], 0].square()).log()
+    torch.testing.assert_close(values[[0, 2, 4]], found)
+    assert values[[1, 3]].tolist() == [-math.inf, -math.inf]
+    torch.testing.assert_close(gradient[[0, 2, 4], 0], points[[0, 2, 4], 0] / (1 - points[[0, 2, 4], 0].square()))

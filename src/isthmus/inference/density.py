@@ -70,16 +70,20 @@ class LogDensity:
         return values.reshape(points.shape[:-1])
 
     def _evaluated(self, points: Tensor) -> Tensor:
-        """What the function returns. Far out, where a scale overflows, torch's distributions refuse their arguments."""
+        """What the function returns; draws for which it fails, far out, have a density that is none."""
         try:
             return self._many(points)
-        except ValueError:
+        except ValueError:  # torch's distributions refuse a scale that overflowed to infinity, or to 0
             before = Distribution._validate_args
             Distribution.set_default_validate_args(False)
-            try:  # then such draws have a density that is none, and the others theirs
+            try:
                 return self._many(points)
             finally:
                 Distribution.set_default_validate_args(before)
+        except torch.linalg.LinAlgError:  # of one draw's matrix, and all are lost: look for it
+            if len(points) == 1:
+                return torch.nan + 0 * points.sum(dim=1)
+            return torch.cat([self._evaluated(half) for half in points.chunk(2)])
 
     def values(self, points: Tensor) -> Tensor:
         """Log-density (S,) without gradients, in chunks of bounded memory."""
