@@ -120,6 +120,8 @@ def test_a_table_with_text_and_missing_cells(person, tmp_path):
     assert "did you mean 'kind'" in person.is_told(*train, "--label", "kin", "--text", "drop")
     person.does(*train, "--text", "one-hot", "--missing", "mean", "--standardise")
     assert "likelihoods are per standard deviation of each column" in person.told
+    notes = person.does("evaluate", out)["notes"]
+    assert any("likelihoods are per standard deviation of each column" in note for note in notes)
 
     # Another file is filled, scaled and marked as the training rows say: here done by pandas and scikit-learn.
     assert person.does("encode", out, "--data", other, "--out", codes)["rows"] == 30

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import is_classifier, is_regressor
 
 from ..data import DataSet
+from ..data.table_read import units_of_likelihoods
 from ..estimators import BaseAutoencoder, LatentEstimator, TrainingParameters
 from ..estimators.conditions import Conditions
 from ..estimators.labels import checked_labels, classes_of, is_labelled, one_hot
@@ -266,4 +267,8 @@ def measure(
     if has_clusters(estimator) and fitted and part != "all":  # BIC is for the rows of the fit
         train = {"X_train": data.x_train}
     effort = {"n_importance_samples": n_importance_samples, "n_temperatures": n_temperatures}
-    return evaluate(estimator, X, y, binarisation=data.binarisation, **effort, **train)
+    found = evaluate(estimator, X, y, binarisation=data.binarisation, **effort, **train)
+    scales = (data.preparation or {}).get("scales")
+    if not scales or _learns_targets(estimator) or not {"log_likelihood", "bound"} & {m.name for m in found}:
+        return found
+    return dataclasses.replace(found, notes=(*found.notes, f"likelihoods: {units_of_likelihoods(scales)}."))

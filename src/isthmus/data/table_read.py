@@ -27,6 +27,7 @@ __all__ = [
     "missing_message",
     "open_table",
     "read_table",
+    "units_of_likelihoods",
     "words",
 ]
 
@@ -233,13 +234,17 @@ def words(plan: Preparation, unknown: Mapping[str, int] | None = None) -> list[s
     if unknown:
         notes.append(f"values that training did not see are 0 in all of these: {_counted(unknown)}")
     if plan.scales:
-        nats = sum(map(math.log, plan.scales.values()))
-        way = "lower" if nats > 0 else "higher"
-        notes.append(
-            "columns of numbers are standardised, so likelihoods are per standard deviation of each column, and in the "
-            f"columns' own units {abs(nats):.2f} nats {way}"
-        )
+        notes.append(units_of_likelihoods(plan.scales))
     return notes
+
+
+def units_of_likelihoods(scales: Mapping[str, float]) -> str:
+    """What standardised columns make of likelihoods, in words."""
+    nats = sum(map(math.log, scales.values()))
+    return (
+        "columns of numbers are standardised, so likelihoods are per standard deviation of each column, and in the "
+        f"columns' own units {abs(nats):.2f} nats {'lower' if nats > 0 else 'higher'}"
+    )
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -57,7 +57,7 @@ def _measure(name: str, mean: Mean, unit: str, description: str) -> Measure:
 
 
 def _of_mixture(estimator: Any, X: Any, X_train: Any) -> Iterator[Measure]:
-    description = "log p(x), exact, in units of the data; of continuous data a density, which may be positive"
+    description = "log p(x), exact, in units of the features; of continuous data a density, which may be positive"
     yield _measure("log_likelihood", Mean.of(estimator.score_samples(X)), "nats", description)
     rows, which = (X, "rows measured, meant for those of the fit") if X_train is None else (X_train, "training rows")
     of = f"of the {len(rows):,} {which}; {BOTH}"

@@ -31,7 +31,7 @@ BLOCK_ROWS = 16 * CHUNK_SIZE
 """Rows of shards that are scored at once: whole chunks, so that a row's score is what it is among all of them."""
 
 _DETERMINISTIC = "A deterministic code has no density, so there is no bound on log p(x); a VAE has one."
-_DENSITY = "exact log-density in units of the data, which may be positive"
+_DENSITY = "exact log-density in units of the features, which may be positive"
 
 
 def evaluate(

@@ -50,7 +50,7 @@ def what_is_scored(
         return Scored(how or "binary data", f"log-probability of {pixels}")
     if likelihood == "discretised_logistic":
         return _with(how, Scored("8-bit values", "log-probability of 8-bit values"))
-    return _with(how, Scored("continuous density", "log-density in units of the data, which may be positive"))
+    return _with(how, Scored("continuous density", "log-density in units of the features, which may be positive"))
 
 
 def _with(how: str, scored: Scored) -> Scored:
