@@ -73,9 +73,7 @@ class VAE(BaseAutoencoder):
         return gaussian_vae(self, n_features)
 
     def _objective(self) -> Objective:
-        return ELBO(
-            n_samples=self.n_samples, free_bits=self.free_bits, warm_up=self.kl_warm_up, gradient=self.gradient
-        )
+        return ELBO(n_samples=self.n_samples, free_bits=self.free_bits, warm_up=self.kl_warm_up, gradient=self.gradient)
 
     def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """What the encoder says of the code of each row, q(z|x).
