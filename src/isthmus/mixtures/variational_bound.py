@@ -25,6 +25,7 @@ __all__ = ["divergence", "fit_variational", "predictive_log_joint", "student_par
 
 
 TRIAL_STEPS = 50
+LEAST_GAIN = 1e-3  # nats of all rows together, for which a component is left out
 """By which a model without a component has to be better than with it."""
 
 
@@ -150,7 +151,8 @@ def fit_variational(
             moments = expected_moments(rows, found.parameters, share, left_out)[0]
             trial = run(posterior_of(_by_size(moments) if prior.process else moments, prior), TRIAL_STEPS)
             last: Any = (found.bounds[-1], trial.bounds[-1])
-            if last[1] > last[0]:
+            # More than rounding, of all rows together: else trials would follow each other without end.
+            if (last[1] - last[0]) * float(total) > LEAST_GAIN + 1e-9 * abs(last[0]) * float(total):
                 better = _joined(found, run(trial.parameters, max_iter), trial.n_steps)
                 break
     return found
