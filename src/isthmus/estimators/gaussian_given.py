@@ -18,7 +18,7 @@ from ..mixtures.missing import draw_missing, impute
 from ..mixtures.moments import Moments
 from ..mixtures.online import OnlineMixture, online_step
 from .blocks import checked_weight
-from .common import random_generator
+from .common import as_array, random_generator
 from .mixture import BaseMixture
 
 __all__ = ["BaseGaussianGiven"]
@@ -93,7 +93,7 @@ class BaseGaussianGiven(BaseMixture):
             ValueError: columns that are not there, or values of another shape.
         """
         check_is_fitted(self)
-        known = torch.from_numpy(np.array(values, dtype=np.float64))
+        known = torch.from_numpy(np.array(as_array(values), dtype=np.float64))
         columns = [given] if isinstance(given, int | str) else list(given)
         if len(columns) == 1 and known.ndim == 1:
             known = known[:, None]
