@@ -85,7 +85,7 @@ def fit_posterior(
 
     Example:
         >>> from torch.distributions import Normal, constraints
-        >>> data = torch.tensor([4.1, 5.2, 3.8, 4.9], dtype=torch.float64)
+        >>> data = torch.tensor([4.1, 5.2, 3.8, 4.9, 4.4, 4.7, 4.2, 4.8, 4.6, 4.3], dtype=torch.float64)
         >>> def log_density(mu, sigma):
         ...     prior = Normal(0.0, 10.0).log_prob(mu) + Normal(0.0, 5.0).log_prob(sigma)
         ...     return prior + Normal(mu, sigma).log_prob(data).sum()
