@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,10 +18,8 @@ from ..inference.weights import (
     target_gaussians,
 )
 from .components import Components
-from .labels import checked_labels, classes_of, is_labelled, one_hot, restored_classes, written_classes
+from .labels import checked_labels, classes_of, is_labelled, one_hot
 from .predictive import BaseDensityClassifier, BaseDensityRegressor
-from .saved import value_of
-from .standardise import Standardisation
 from .weight_posteriors import BaseBayesianNetwork
 
 __all__ = ["BayesianNeuralNetwork", "BayesianNeuralNetworkClassifier"]
@@ -75,15 +72,6 @@ class BayesianNeuralNetwork(BaseBayesianNetwork, BaseDensityRegressor):
         means, factor = target_gaussians(self._likelihood(), self._outputs(x))
         return Components(means.new_zeros(means.shape[:2]), means, factor)
 
-    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, fitted = super()._fitted()
-        return tensors | self.targets_.named("targets"), fitted | {"one_target_": self.one_target_}
-
-    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
-        self.targets_ = Standardisation.taken(tensors, "targets")
-        self.n_targets_, self.one_target_ = len(self.targets_.mean), value_of(fitted, "one_target_", bool)
-        super()._restore(tensors, fitted)
-
 
 @dataclass(eq=False, repr=False)
 class BayesianNeuralNetworkClassifier(BaseBayesianNetwork, BaseDensityClassifier):
@@ -122,11 +110,3 @@ class BayesianNeuralNetworkClassifier(BaseBayesianNetwork, BaseDensityClassifier
     def _log_probabilities(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             return log_probabilities(self._outputs(x), self.n_samples, self.seed_)
-
-    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, fitted = super()._fitted()
-        return tensors, fitted | {"classes_": written_classes(self.classes_)}
-
-    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
-        self.classes_ = restored_classes(value_of(fitted, "classes_", dict[str, Any]))
-        super()._restore(tensors, fitted)

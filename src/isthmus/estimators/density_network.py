@@ -23,10 +23,9 @@ from ..training import Rows, Scaling
 from .architecture import check_dropout
 from .blocks import checked_weight
 from .components import Components, components_of
-from .labels import checked_labels, classes_of, is_labelled, one_hot, restored_classes, written_classes
+from .labels import checked_labels, classes_of, is_labelled, one_hot
 from .notebook import loss_curve, training_facts
 from .predictive import BaseDensityClassifier, BaseDensityRegressor
-from .saved import value_of
 from .standardise import Standardisation
 from .training_parameters import TrainingParameters
 from .weights import check_weights_fit, checked_history, restored_model, written_history, written_model
@@ -135,13 +134,13 @@ class BaseDensityNetwork(TrainingParameters):
             return map_rows(lambda rows: function(self.model_(rows)), x.float(), device=device_of(self.model_))
 
     def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = written_model(self.model_) | self.inputs_.named("inputs")
-        return tensors, {"history_": written_history(self.history_)}
+        tensors, fitted = super()._fitted()  # type: ignore[misc]
+        return tensors | written_model(self.model_), fitted | {"history_": written_history(self.history_)}
 
     def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        super()._restore(tensors, fitted)  # type: ignore[misc]
         self.history_ = checked_history(fitted)
         self.n_iter_ = len(self.history_)
-        self.inputs_ = Standardisation.taken(tensors, "inputs", self.n_features_in_)  # type: ignore[attr-defined]
         self.model_ = restored_model(lambda: self._model(self.n_features_in_), tensors, len(self.hidden))  # type: ignore[attr-defined]
 
     def _facts(self) -> dict[str, str]:
@@ -219,15 +218,6 @@ class DensityNetwork(BaseDensityNetwork, BaseDensityRegressor):
     def _components(self, x: Tensor) -> Components:
         return Components(*self._mapped(lambda p: tuple(components_of(p)), x))
 
-    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, fitted = super()._fitted()
-        return tensors | self.targets_.named("targets"), fitted | {"one_target_": self.one_target_}
-
-    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
-        self.targets_ = Standardisation.taken(tensors, "targets")
-        self.n_targets_, self.one_target_ = len(self.targets_.mean), value_of(fitted, "one_target_", bool)
-        super()._restore(tensors, fitted)
-
 
 @dataclass(eq=False, repr=False)
 class DensityNetworkClassifier(BaseDensityNetwork, BaseDensityClassifier):
@@ -274,11 +264,3 @@ class DensityNetworkClassifier(BaseDensityNetwork, BaseDensityClassifier):
 
     def _log_probabilities(self, x: Tensor) -> Tensor:
         return self._mapped(lambda p: p.logits.squeeze(-2).double().log_softmax(-1), x)[0]
-
-    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, fitted = super()._fitted()
-        return tensors, fitted | {"classes_": written_classes(self.classes_)}
-
-    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
-        self.classes_ = restored_classes(value_of(fitted, "classes_", dict[str, Any]))
-        super()._restore(tensors, fitted)

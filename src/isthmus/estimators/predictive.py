@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch.distributions import Categorical, Distribution
 
 from .common import BaseIsthmus, as_array
 from .components import Components
-from .labels import checked_labels, class_numbers
+from .labels import checked_labels, class_numbers, restored_classes, written_classes
+from .saved import value_of
 from .standardise import Standardisation
 
 __all__ = ["BaseDensityClassifier", "BaseDensityRegressor", "Coverage", "Reliability", "checked_targets"]
@@ -69,6 +70,12 @@ class BaseStandardised(BaseIsthmus):
                 "use np.clip(X, ...)."
             )
         return x
+
+    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return self.inputs_.named("inputs"), {}
+
+    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        self.inputs_ = Standardisation.taken(tensors, "inputs", self.n_features_in_)
 
 
 class BaseDensityRegressor(RegressorMixin, BaseStandardised):
@@ -187,6 +194,15 @@ class BaseDensityRegressor(RegressorMixin, BaseStandardised):
         tags.regressor_tags.poor_score = True  # `score` is no R^2
         return tags
 
+    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, fitted = super()._fitted()
+        return tensors | self.targets_.named("targets"), fitted | {"one_target_": self.one_target_}
+
+    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        self.targets_ = Standardisation.taken(tensors, "targets")
+        self.n_targets_, self.one_target_ = len(self.targets_.mean), value_of(fitted, "one_target_", bool)
+        super()._restore(tensors, fitted)
+
 
 def checked_targets(y: Any, n_rows: int) -> np.ndarray:
     """Numbers to predict, (n, k) float64.
@@ -214,6 +230,14 @@ class BaseDensityClassifier(ClassifierMixin, BaseStandardised):
     @abstractmethod
     def _log_probabilities(self, x: Tensor) -> Tensor:
         """Logarithms of the classes' probabilities, (n, n_classes), of standardised rows (n, F)."""
+
+    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, fitted = super()._fitted()
+        return tensors, fitted | {"classes_": written_classes(self.classes_)}
+
+    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        self.classes_ = restored_classes(value_of(fitted, "classes_", dict[str, Any]))
+        super()._restore(tensors, fitted)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """log p(y|x) of each class, in nats, (n, n_classes)."""

@@ -207,14 +207,15 @@ class BaseBayesianNetwork(Saved):
 
     def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         _, vectors, noise, spread = self.posterior_
-        tensors = {"vectors": vectors, "noise": noise, "spread": spread} | self.inputs_.named("inputs")
-        fitted = {"seed_": self.seed_, "log_evidence_": self.log_evidence_}
+        tensors, fitted = super()._fitted()
+        tensors |= {"vectors": vectors, "noise": noise, "spread": spread}
+        fitted |= {"seed_": self.seed_, "log_evidence_": self.log_evidence_}
         return tensors, fitted | {"history_": written_history(self.history_)}
 
     def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
+        super()._restore(tensors, fitted)
         self.seed_, self.history_ = value_of(fitted, "seed_", int), checked_history(fitted)
         self.log_evidence_ = value_of(fitted, "log_evidence_", float | None)
-        self.inputs_ = Standardisation.taken(tensors, "inputs", self.n_features_in_)  # type: ignore[attr-defined]
         network, n, likelihood = self._network(), self._n_networks, self._likelihood()
         size = {"laplace": network.n_parameters, "last-layer": network.n_last}.get(self.posterior, 0)
         spread = {"mean-field": (n, network.n_parameters), "dropout": (n,), "ensemble": (0,)}
