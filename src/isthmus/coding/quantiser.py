@@ -26,10 +26,10 @@ class Quantiser:
 
     The range :math:`[a_j, b_j]` of dimension j is cut into :math:`2^{bits}` cells of width
     :math:`s_j = (b_j - a_j) / 2^{bits}`, and a code becomes the middle of its cell:
-    :math:`|z_j - \hat z_j| \le s_j / 2`. With `ranges="shared"` all dimensions have the widest one's step, and narrow
-    ones fewer cells: for codes whose axes are a rotation of the data's, such as those of PCA, that is what equal
-    squared error asks for (Gersho, Gray 1992, section 8.3). An exact zero, of which sparse codes are full, is a
-    level beside the grid, comes back as zero, and is no part of the range.
+    :math:`|z_j - \hat z_j| \le s_j / 2`, up to the rounding of floating point. With `ranges="shared"` all dimensions
+    have the widest one's step, and narrow ones fewer cells: for codes whose axes are a rotation of the data's, such as
+    those of PCA, that is what equal squared error asks for (Gersho, Gray 1992, section 8.3). An exact zero, of which
+    sparse codes are full, is a level beside the grid, comes back as zero, and is no part of the range.
 
     Args:
         low: smallest code along each dimension but zeros, (n_components,), in the dtype of the codes.
