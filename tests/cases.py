@@ -32,11 +32,11 @@ from isthmus.model import Batch, Conditional, LatentVariableModel, Layer, Sample
 from isthmus.nets import MLP, ConvDecoder, ConvEncoder, Dropout, ResNetDecoder, ResNetEncoder
 from isthmus.objectives import (
     ELBO,
-    IWAE,
     Contractive,
     ContrastiveDivergence,
     Denoising,
     DynamicBinarisation,
+    ImportanceWeightedBound,
     KLSparsity,
     L1Sparsity,
     Objective,
@@ -230,17 +230,30 @@ CASES: dict[str, Callable[[], Case]] = {
     "convolutional VAE": lambda: Case(image_vae(ConvEncoder, ConvDecoder), ELBO(), pixels),
     "residual VAE": lambda: Case(image_vae(ResNetEncoder, ResNetDecoder), ELBO(), pixels),
     "two latent layers": lambda: Case(TwoLayers(), ELBO(n_samples=2), binary),
-    "importance-weighted": lambda: Case(vae(), IWAE(4), training),
-    "importance-weighted, full covariance": lambda: Case(vae(code=FullGaussianHead(H, D)), IWAE(4), binary),
-    "importance-weighted, reparameterised": lambda: Case(vae(), IWAE(4, gradient="reparameterised"), binary),
-    "importance-weighted, sticking the landing": lambda: Case(vae(), IWAE(4, gradient="stl"), binary),
-    "importance-weighted, score function": lambda: Case(vae(), IWAE(4, gradient="score"), binary),
-    "importance-weighted, score function without baseline": lambda: Case(
-        vae(), IWAE(4, gradient="score", baseline="none"), binary
+    "two latent layers, sticking the landing": lambda: Case(TwoLayers(), ELBO(n_samples=2, gradient="stl"), binary),
+    "two latent layers, score function": lambda: Case(TwoLayers(), ELBO(n_samples=2, gradient="score"), binary),
+    "importance-weighted": lambda: Case(vae(), ImportanceWeightedBound(4), training),
+    "importance-weighted, full covariance": lambda: Case(
+        vae(code=FullGaussianHead(H, D)), ImportanceWeightedBound(4), binary
     ),
-    "importance-weighted, denoising": lambda: Case(vae(), Denoising(IWAE(3), EveryOtherLost()), binary),
-    "importance-weighted, two latent layers": lambda: Case(TwoLayers(), IWAE(3, "reparameterised"), binary),
-    "importance-weighted, no encoder": lambda: Case(without_encoder(), IWAE(4), binary),
+    "importance-weighted, reparameterised": lambda: Case(
+        vae(), ImportanceWeightedBound(4, gradient="reparameterised"), binary
+    ),
+    "importance-weighted, sticking the landing": lambda: Case(
+        vae(), ImportanceWeightedBound(4, gradient="stl"), binary
+    ),
+    "importance-weighted, score function": lambda: Case(vae(), ImportanceWeightedBound(4, gradient="score"), binary),
+    "importance-weighted, score function without baseline": lambda: Case(
+        vae(), ImportanceWeightedBound(4, gradient="score", baseline="none"), binary
+    ),
+    "importance-weighted, denoising": lambda: Case(
+        vae(), Denoising(ImportanceWeightedBound(3), EveryOtherLost()), binary
+    ),
+    "importance-weighted, two latent layers": lambda: Case(TwoLayers(), ImportanceWeightedBound(3), binary),
+    "importance-weighted, two latent layers, reparameterised": lambda: Case(
+        TwoLayers(), ImportanceWeightedBound(3, "reparameterised"), binary
+    ),
+    "importance-weighted, no encoder": lambda: Case(without_encoder(), ImportanceWeightedBound(4), binary),
     "no encoder": lambda: Case(without_encoder(), ELBO(n_samples=4), binary),
 }
 

@@ -67,7 +67,10 @@ class Layer(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """All that one forward pass computed; objectives read it and run nothing again."""
+    """All that one forward pass computed; objectives read it and run nothing again.
+
+    Layers are in the order in which they are drawn: posteriors of later ones may depend on samples of earlier ones.
+    """
 
     batch: Batch
     layers: tuple[Layer, ...]

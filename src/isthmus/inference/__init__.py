@@ -8,11 +8,12 @@ from .density import LogDensity
 from .divergences import divergence, fit_moments, match_moments
 from .families import Family, Flow, FullRank, GaussianMixtureFamily, LinearFamily, LowRank, MeanField, Student
 from .fit import fit_posterior
-from .gradients import evidence_bound, importance_weighted_bound, leave_one_out, path_log_prob
+from .gradients import evidence_bound, importance_weighted_bound, leave_one_out
 from .importance import importance_sampling, simple_monte_carlo
 from .linear_response import linear_response, linear_response_of
 from .optimise import ImproperDensityError
 from .parameters import Parameters
+from .paths import path_log_prob
 from .posterior import Posterior, Quantity
 from .predictive import compare_models, predictive_density
 from .psis import effective_sample_size, pareto_smooth

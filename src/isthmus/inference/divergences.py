@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from .families import Family, FullRank, MeanField
-from .gradients import Gradient, evidence_bound, importance_weighted_bound, path_log_prob, score_term
+from .gradients import Gradient, evidence_bound, importance_weighted_bound, score_term
+from .paths import path_log_prob
 
 __all__ = [
     "Direction",

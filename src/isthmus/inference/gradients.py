@@ -1,7 +1,9 @@
 r"""Estimators of a bound's gradient, in one place: black-box inference and the autoencoders' objectives call them.
 
 Each function returns a bound whose *value* is the same whatever the estimator, and whose *gradient* is the estimator.
-Samples are on the first axis: `z` is (K, ..., D) from a posterior q of batch shape (...), and `log_joint` (K, ...).
+Samples are on the first axis: `z` is (K, ..., D) from a posterior q of batch shape (...), and `log_joint` (K, ...). Of
+a hierarchy q and z are sequences, a posterior and its samples for each layer in the order in which they are drawn; all
+estimators are of all layers together.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+
+from .paths import Posteriors, Samples, log_prob_of, own_log_prob, path_log_prob, scale_path_gradient
 
 __all__ = [
     "Baseline",
@@ -19,8 +22,6 @@ __all__ = [
     "evidence_bound",
     "importance_weighted_bound",
     "leave_one_out",
-    "path_log_prob",
-    "scale_path_gradient",
     "score_term",
 ]
 
@@ -29,67 +30,6 @@ Gradient = Literal["reparameterised", "stl", "score", "dreg"]
 
 Baseline = Literal["leave_one_out", "none"]
 """Control variates of the score function."""
-
-
-def path_log_prob(q: Distribution, z: Tensor) -> Tensor:
-    r""":math:`\log q(z)` with its gradient to z only, and none to q's own parameters.
-
-    At the true posterior :math:`\log p(x, z) - \log q(z)` is constant in z, and a gradient that only comes by way of z
-    is exactly 0 for every sample: the estimator sticks the landing. What is left out has expectation 0.
-
-    Args:
-        q: a posterior whose parameters do not depend on z.
-        z: samples from it, (K, ..., D).
-
-    Returns:
-        Nats, (K, ...).
-
-    References:
-        Roeder, Wu, Duvenaud (2017). Sticking the landing: simple, lower-variance gradient estimators for variational
-            inference. NeurIPS, eq. 7.
-
-    Example:
-        >>> from isthmus.distributions import normal
-        >>> mean = torch.tensor([1.0, 2.0], requires_grad=True)
-        >>> q = normal(mean, torch.ones(2))
-        >>> torch.autograd.grad(path_log_prob(q, q.rsample((5,))).sum(), mean)[0].abs().sum() > 0  # by way of z
-        tensor(True)
-        >>> path_log_prob(q, torch.zeros(5, 2)).requires_grad
-        False
-    """
-    if not (z.requires_grad and torch.is_grad_enabled()):
-        return q.log_prob(z).detach()
-    log_q = q.log_prob(z)
-    # Only what lies between z and log q is walked. Of that nothing is needed again, but the compiler can't know.
-    (slope,) = torch.autograd.grad(log_q.sum(), z, retain_graph=True)
-    return log_q.detach() + _path(slope, z, len(q.event_shape))
-
-
-def scale_path_gradient(bound: Tensor, z: Tensor, factor: Tensor | float) -> Tensor:
-    """The same bound, whose gradient by way of z is multiplied by a factor of each sample; others are left alone.
-
-    Examples are taken not to touch each other, as they do in batch normalisation.
-
-    Args:
-        bound: of each example, (...), a function of z.
-        z: samples, (K, ..., D).
-        factor: 0 removes the path, 1 leaves it; (K, ...).
-
-    Returns:
-        Nats, (...).
-    """
-    if not (z.requires_grad and bound.requires_grad and torch.is_grad_enabled()):
-        return bound
-    (slope,) = torch.autograd.grad(bound.sum(), z, retain_graph=True, allow_unused=True)
-    if slope is None:  # a decoder that does not read its code
-        return bound
-    factor = factor.detach().unsqueeze(-1) if isinstance(factor, Tensor) else factor
-    return bound + _path((factor - 1.0) * slope, z, 1).sum(0)
-
-
-def _path(slope: Tensor, z: Tensor, n_event: int) -> Tensor:
-    """Zero, with this gradient to z."""
-    return (slope.detach() * (z - z.detach())).sum(tuple(range(-n_event, 0)))
 
 
 def leave_one_out(values: Tensor) -> Tensor:
@@ -118,8 +58,8 @@ def leave_one_out(values: Tensor) -> Tensor:
 
 def evidence_bound(
     log_joint: Tensor,
-    q: Distribution,
-    z: Tensor,
+    q: Posteriors,
+    z: Samples,
     *,
     gradient: Gradient = "stl",
     baseline: Baseline = "leave_one_out",
@@ -137,8 +77,8 @@ def evidence_bound(
 
     Args:
         log_joint: log p(x, z) of each sample, (K, ...), nats.
-        q: the posterior, of batch shape (...).
-        z: samples from it, (K, ..., D); for all but "score" with gradient to q's parameters.
+        q: the posterior, of batch shape (...); of a hierarchy a sequence, one for each layer.
+        z: samples from it, (K, ..., D), or those of each layer; for all but "score" with gradient to q's parameters.
         gradient: "reparameterised", "stl" or "score".
         baseline: of the score function, "leave_one_out" or "none".
         log_q_weight: of log q; 0 where the caller has the entropy, or the KL, in closed form.
@@ -164,7 +104,7 @@ def evidence_bound(
         tensor([0., 0.])
     """
     if gradient in ("reparameterised", "stl"):
-        log_q = q.log_prob(z) if gradient == "reparameterised" else path_log_prob(q, z)
+        log_q = log_prob_of(q, z) if gradient == "reparameterised" else path_log_prob(q, z)
         values = log_joint - log_q_weight * log_q
         return values.mean(0) if weight is None else (weight * values).sum(0)
     if gradient != "score" or weight is not None:
@@ -172,17 +112,17 @@ def evidence_bound(
             f"Expected gradient 'reparameterised', 'stl' or, without weights, 'score' of the evidence bound, got "
             f"{gradient!r}; use 'stl', or importance_weighted_bound for 'dreg'."
         )
-    log_q = q.log_prob(z.detach())
+    log_q = own_log_prob(q, z)
     values = (log_joint - log_q_weight * log_q).detach()
     advantage = values if baseline == "none" else values - leave_one_out(values)
     bound = scale_path_gradient(log_joint.mean(0), z, 0.0)
-    return bound + score_term(advantage / len(z), log_q) - (log_q_weight * log_q.detach()).mean(0)
+    return bound + score_term(advantage / len(log_joint), log_q) - (log_q_weight * log_q.detach()).mean(0)
 
 
 def importance_weighted_bound(
     log_joint: Tensor,
-    q: Distribution,
-    z: Tensor,
+    q: Posteriors,
+    z: Samples,
     *,
     gradient: Gradient = "dreg",
     baseline: Baseline = "leave_one_out",
@@ -206,8 +146,8 @@ def importance_weighted_bound(
 
     Args:
         log_joint: log p(x, z) of each sample, (K, ...), nats.
-        q: the posterior, of batch shape (...).
-        z: samples from it, (K, ..., D); for all but "score" with gradient to q's parameters.
+        q: the posterior, of batch shape (...); of a hierarchy a sequence, one for each layer.
+        z: samples from it, (K, ..., D), or those of each layer; for all but "score" with gradient to q's parameters.
         gradient: "dreg", "reparameterised", "stl" or "score".
         baseline: of the score function: "leave_one_out" puts the geometric mean of the others in a weight's place.
         alpha: order of the divergence, any number but 1.
@@ -240,26 +180,27 @@ def importance_weighted_bound(
     order = 1.0 - alpha
 
     def bound_of(log_weights: Tensor, dim: int = 0) -> Tensor:
-        return ((order * log_weights).logsumexp(dim) - math.log(len(z))) / order
+        return ((order * log_weights).logsumexp(dim) - math.log(len(log_joint))) / order
 
     if weight is not None:
         if gradient != "reparameterised":
             raise ValueError(f"Expected gradient 'reparameterised' with weights of samples, got {gradient!r}.")
-        return (order * (log_joint - q.log_prob(z)) + weight.log()).logsumexp(0) / order
+        return (order * (log_joint - log_prob_of(q, z)) + weight.log()).logsumexp(0) / order
     if gradient == "reparameterised":
-        return bound_of(log_joint - q.log_prob(z))
+        return bound_of(log_joint - log_prob_of(q, z))
     if gradient in ("stl", "dreg"):
         log_weights = log_joint - path_log_prob(q, z)
         bound, share = bound_of(log_weights), (order * log_weights).detach().softmax(0)
         return bound if gradient == "stl" else scale_path_gradient(bound, z, 1.0 - order * (1.0 - share))
     if gradient != "score":
         raise ValueError(f"Expected gradient 'dreg', 'reparameterised', 'stl' or 'score', got {gradient!r}.")
-    log_q = q.log_prob(z.detach())
+    log_q = own_log_prob(q, z)
     bound = scale_path_gradient(bound_of(log_joint - log_q), z, 0.0)
     log_weights = (log_joint - log_q).detach()
     if baseline == "none":
         return bound + score_term(bound.detach().expand_as(log_q), log_q)
-    own = torch.eye(len(z), dtype=torch.bool, device=z.device).view(len(z), len(z), *(1,) * (log_q.dim() - 1))
+    own = torch.eye(len(log_q), dtype=torch.bool, device=log_q.device)
+    own = own.view(*own.shape, *(1,) * (log_q.dim() - 1))
     without = bound_of(torch.where(own, leave_one_out(log_weights), log_weights), 1)
     return bound + score_term(bound.detach() - without, log_q)
 

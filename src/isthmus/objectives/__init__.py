@@ -6,18 +6,18 @@ from .contractive import Contractive
 from .contrastive_divergence import ContrastiveDivergence
 from .denoising import Denoising
 from .elbo import ELBO, evidence_minus_posterior_kl, joint_plus_entropy, reconstruction_minus_kl
-from .iwae import IWAE
+from .importance_weighted_bound import ImportanceWeightedBound
 from .negative_log_likelihood import NegativeLogLikelihood
 from .reconstruction import Reconstruction
 from .sparsity import KLSparsity, L1Sparsity, bernoulli_kl
 
 __all__ = [
     "ELBO",
-    "IWAE",
     "Contractive",
     "ContrastiveDivergence",
     "Denoising",
     "DynamicBinarisation",
+    "ImportanceWeightedBound",
     "KLSparsity",
     "L1Sparsity",
     "Loss",

@@ -39,14 +39,14 @@ class ELBO(Objective):
         kl: "analytic" takes the closed form, "monte_carlo" the samples, "auto" the closed form where there is one.
         gradient: estimator of the gradient to the encoder: "reparameterised"; "stl", sticking the landing, whose
             variance vanishes as the posterior becomes exact, and which takes the KL from samples; "score", the score
-            function, which needs no derivative of the decoder with respect to the code. See
-            `isthmus.inference.evidence_bound`.
+            function, which needs no derivative of the decoder with respect to the code, and with several latent layers
+            takes the KL from samples. See `isthmus.inference.evidence_bound`.
         baseline: of the score function: "leave_one_out", which takes n_samples of 2 or more, or "none".
 
     Raises:
         ValueError: values out of range, or that exclude each other.
         TypeError: when called with a deterministic code, or without the closed form that the arguments need; with
-            several latent layers and another gradient than "reparameterised".
+            several latent layers, gradient "score", and free_bits or kl "analytic".
 
     References:
         Kingma and Welling (2014). Auto-encoding variational Bayes. ICLR, eq. 3.
@@ -97,48 +97,59 @@ class ELBO(Objective):
 
     def loss(self, trace: Trace, model: nn.Module) -> Loss:
         """The negative bound of each example, and what free bits give back."""
-        check_layers(trace, self.gradient)
-        distortion = self._distortion(trace)
+        layers = [layer for layer in trace.layers if layer.q is not layer.prior]  # a model without encoder has none
+        distortion = self._distortion(trace, layers)
         rate, returned = torch.zeros_like(distortion), 0.0
-        for layer in trace.layers:
-            if layer.q is layer.prior:  # a model without encoder
-                continue
-            if self.free_bits:
+        if layers and self._samples_rate(len(layers)):
+            rate = self._sampled_rate(layers)
+        elif self.free_bits:
+            for layer in layers:
                 kl = _over_samples(kl_per_dimension(layer.q, prior_of(layer)), 2)
                 weight = trace.batch.weight
                 mean = batch_mean(kl if weight is None else kl * weight[:, None])
                 rate, returned = rate + kl.sum(-1), returned + (self.free_bits - mean).clamp(min=0).sum()
-            else:
-                kl = "monte_carlo" if self.gradient == "stl" else self.kl
-                rate = rate + layer_rate(layer, kl, self.gradient, self.baseline)
+        else:
+            for layer in layers:
+                rate = rate + layer_rate(layer, self.kl, self.gradient, self.baseline)
         beta = self._beta(trace.batch.step, rate)
         terms = {"distortion": distortion, "rate": rate}
         if self.free_bits:
             terms["free_bits"] = torch.as_tensor(beta * returned, dtype=rate.dtype, device=rate.device)
         return Loss(distortion + beta * rate, beta * returned, terms)
 
-    def _distortion(self, trace: Trace) -> Tensor:
-        if self.gradient != "score" or not trace.layers or trace.layers[0].q is trace.layers[0].prior:
+    def _distortion(self, trace: Trace, layers: list[Layer]) -> Tensor:
+        if self.gradient != "score" or not layers:
             return trace.distortion
-        (layer,) = trace.layers
-        log_likelihood = trace.log_likelihood
-        return -evidence_bound(
-            log_likelihood, layer.q, layer.z, gradient="score", baseline=self.baseline, log_q_weight=0.0
+        return -self._bound(trace.log_likelihood, layers, log_q_weight=0.0)
+
+    def _samples_rate(self, n_layers: int) -> bool:
+        """Whether the rate of all layers together is taken from samples."""
+        several_scores = self.gradient == "score" and n_layers > 1
+        if several_scores and (self.free_bits or self.kl == "analytic"):
+            raise TypeError(
+                f"Expected a model of one latent layer for gradient 'score' with free_bits or kl 'analytic', got "
+                f"{n_layers}; use gradient='reparameterised'."
+            )
+        return several_scores or self.gradient == "stl" or self.kl == "monte_carlo"
+
+    def _sampled_rate(self, layers: list[Layer]) -> Tensor:
+        first, *others = [prior_of(layer).log_prob(layer.z) for layer in layers]
+        return -self._bound(sum(others, start=first), layers)
+
+    def _bound(self, log_joint: Tensor, layers: list[Layer], log_q_weight: float = 1.0) -> Tensor:
+        return evidence_bound(
+            log_joint,
+            [layer.q for layer in layers],
+            [layer.z for layer in layers],
+            gradient=self.gradient,
+            baseline=self.baseline,
+            log_q_weight=log_q_weight,
         )
 
     def _beta(self, step: Tensor | None, like: Tensor) -> Tensor | float:
         if step is None or not self.warm_up:
             return self.beta
         return self.beta * (step.to(like.dtype) / self.warm_up).clamp(max=1)
-
-
-def check_layers(trace: Trace, gradient: str) -> None:
-    """Another estimator than the reparameterised one is biased where a posterior depends on samples of another."""
-    if gradient != "reparameterised" and len(trace.layers) > 1:
-        raise TypeError(
-            f"Expected a model of one latent layer for gradient {gradient!r}, got {len(trace.layers)}; "
-            "use gradient='reparameterised'."
-        )
 
 
 def layer_rate(

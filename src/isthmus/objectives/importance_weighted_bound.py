@@ -6,23 +6,26 @@ import math
 from dataclasses import dataclass
 from typing import get_args
 
+import torch
 from torch import nn
 
 from ..inference.gradients import Baseline, Gradient, importance_weighted_bound
+from ..inference.paths import log_prob_of
 from ..model import Trace
 from .base import Loss, Objective
-from .elbo import check_layers, prior_of
+from .elbo import prior_of
 
-__all__ = ["IWAE"]
+__all__ = ["ImportanceWeightedBound"]
 
 
 @dataclass(frozen=True)
-class IWAE(Objective):
+class ImportanceWeightedBound(Objective):
     r"""Negative importance-weighted bound, :math:`-\log \frac{1}{K} \sum_k p(x, z_k) / q(z_k|x)`, in nats.
 
     With K = 1 it is the ELBO by one sample; in expectation it rises with K towards log p(x), whatever the posterior.
     Use it for a better likelihood; the posterior that it trains proposes samples that are to be weighted, and is wider
-    than the ELBO's. The plain gradient to the encoder drowns in noise as K grows; "dreg" does not.
+    than the ELBO's. The plain gradient to the encoder drowns in noise as K grows; "dreg" does not. The estimator of
+    this objective is `isthmus.IWAE`.
 
     Args:
         n_samples: K, samples of z per example.
@@ -32,8 +35,7 @@ class IWAE(Objective):
 
     Raises:
         ValueError: values out of range.
-        TypeError: when called with a deterministic code, a model without latent layer, or several layers and another
-            gradient than "reparameterised".
+        TypeError: when called with a deterministic code, or a model without latent layer.
 
     References:
         Burda, Grosse, Salakhutdinov (2016). Importance weighted autoencoders. ICLR, eq. 8.
@@ -49,7 +51,7 @@ class IWAE(Objective):
         >>> decoder = Conditional(torch.nn.Identity(), BernoulliHead(2, 6))
         >>> model = LatentVariableModel(encoder, decoder, StandardNormal(2))
         >>> x = torch.ones(4, 6)
-        >>> loss = IWAE(n_samples=8)(model, Batch(x, x))
+        >>> loss = ImportanceWeightedBound(n_samples=8)(model, Batch(x, x))
         >>> loss.value.shape, bool((loss.value <= loss.terms["distortion"] + loss.terms["rate"]).all())
         (torch.Size([4]), True)
     """
@@ -69,7 +71,6 @@ class IWAE(Objective):
 
     def loss(self, trace: Trace, model: nn.Module) -> Loss:
         """The negative bound of each example; as terms, the parts of the ELBO by the same samples."""
-        check_layers(trace, self.gradient)
         if not trace.layers:
             raise TypeError("Expected a model with a latent layer, got none; use NegativeLogLikelihood.")
         # A model without encoder draws codes from its prior: their weights are likelihoods.
@@ -77,11 +78,11 @@ class IWAE(Objective):
         log_priors = [prior_of(layer).log_prob(layer.z) for layer in posteriors]
         log_likelihood = trace.log_likelihood
         log_joint = sum(log_priors, start=log_likelihood)
-        log_weights = log_joint - sum(layer.q.log_prob(layer.z) for layer in posteriors)
-        if self.gradient == "reparameterised" or not posteriors:
-            bound = log_weights.logsumexp(0) - math.log(len(log_weights))
-        else:
-            ((q, z, _),) = posteriors
-            bound = importance_weighted_bound(log_joint, q, z, gradient=self.gradient, baseline=self.baseline)
         distortion = -log_likelihood.mean(0)
-        return Loss(-bound, terms={"distortion": distortion, "rate": -log_weights.mean(0) - distortion})
+        if not posteriors:
+            bound = log_joint.logsumexp(0) - math.log(len(log_joint))
+            return Loss(-bound, terms={"distortion": distortion, "rate": torch.zeros_like(distortion)})
+        q, z = [layer.q for layer in posteriors], [layer.z for layer in posteriors]
+        bound = importance_weighted_bound(log_joint, q, z, gradient=self.gradient, baseline=self.baseline)
+        rate = (log_prob_of(q, z) - sum(log_priors)).mean(0)
+        return Loss(-bound, terms={"distortion": distortion, "rate": rate})
