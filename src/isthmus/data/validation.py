@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-__all__ = ["check_examples", "check_labels", "check_unpacked_size"]
+__all__ = ["check_examples", "check_labels", "check_unpacked_size", "place_of_unfit"]
 
 _CHANNELS = (1, 2, 3, 4)
 
@@ -77,23 +79,36 @@ def check_unpacked_size(size: int, packed: int, what: str) -> None:
         raise ValueError(f"Expected data of a likely size in {what}, got a header that says {size:,} bytes.")
 
 
-def _check_finite(x: np.ndarray, name: str, feature_names: tuple[str, ...] | None, *, missing: bool) -> None:
+def place_of_unfit(x: np.ndarray, feature_names: Sequence[str] | None = None, *, missing: bool = False) -> str | None:
+    """What is not finite among examples (n, ...), where it is first, and how many more there are; None where all are.
+
+    With `missing`, NaN is as good as a number.
+
+    Example:
+        >>> place_of_unfit(np.array([[1.0, 2.0], [np.nan, np.nan]]), ("height", "weight"))
+        "nan in row 1, column 'height' (and in 1 more place), counted from 0"
+    """
     # The sum is finite whenever all numbers are (unless it overflows): the common case allocates nothing.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(x.sum(dtype=np.float64)):
-            return
+            return None
     bad = np.isinf(x) if missing else ~np.isfinite(x)
     if not bad.any():
-        return
+        return None
     row, *place = (int(i) for i in np.argwhere(bad)[0])
-    value = x[(row, *place)]
     if len(place) == 1:
         where = f"column {place[0]}" if feature_names is None else f"column {feature_names[place[0]]!r}"
     else:
         where = f"position {tuple(place)}"
-    n = int(bad.sum())
-    more = f" (and in {n - 1:,} more places)" if n > 1 else ""
-    raise ValueError(
-        f"Expected finite numbers in {name}, got {value} in row {row}, {where}{more}, counted from 0; "
-        "use data without missing values, or drop or fill those rows first; --missing keep is for models that take NaN."
-    )
+    n = int(bad.sum()) - 1
+    more = f" (and in {n:,} more place{'s' if n > 1 else ''})" if n else ""
+    return f"{x[(row, *place)]} in row {row}, {where}{more}, counted from 0"
+
+
+def _check_finite(x: np.ndarray, name: str, feature_names: tuple[str, ...] | None, *, missing: bool) -> None:
+    found = place_of_unfit(x, feature_names, missing=missing)
+    if found is not None:
+        raise ValueError(
+            f"Expected finite numbers in {name}, got {found}; use data without missing values, or drop or fill those "
+            "rows first; --missing keep is for models that take NaN."
+        )

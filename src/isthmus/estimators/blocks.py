@@ -85,7 +85,7 @@ def in_blocks(
     known = () if beside is None else (beside(len(rows)),)
     for start in range(0, max(1, len(rows)), size):
         here = slice(start, min(start + size, len(rows)))
-        part = function(rows[here] if shards is None else check(shards[here]), *(part[here] for part in known))
+        part = function(rows[here] if shards is None else _read(shards, here, check), *(part[here] for part in known))
         if start == 0:
             if len(part) == len(rows):
                 return part
@@ -94,6 +94,14 @@ def in_blocks(
             results = np.empty((len(rows), *part.shape[1:]), part.dtype)
         results[here] = part
     return results
+
+
+def _read(shards: Shards, here: slice, check: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """Validated rows of a block; an error counts them from its first."""
+    try:
+        return check(shards[here])
+    except ValueError as error:
+        raise (ValueError(f"From {shards.place(here.start)} on: {error}") if here.start else error) from error
 
 
 def check_conversion(X: Any) -> None:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from ..data.shards import Shards
+from ..data.validation import place_of_unfit
 from ..training import Scaling
 from .blocks import check_conversion, shards_of
 from .notebook import fact_table
@@ -86,8 +87,8 @@ class BaseIsthmus(Saved, BaseEstimator):
                     f"Expected rows of shape {self.feature_shape_}, as at fit, got {shape[1:]}; use X.reshape."
                 )
             X = np.asarray(X).reshape(shape[0], math.prod(shape[1:]))
-        finite: Any = "allow-nan" if self.missing_values else True
-        rows = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8], ensure_all_finite=finite)
+        rows = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8], ensure_all_finite=False)
+        self._check_finite(rows.reshape(shape) if len(shape) > 2 else rows)
         # One layout in memory: products of another one round differently.
         rows = np.ascontiguousarray(rows)
         if reset:
@@ -105,6 +106,20 @@ class BaseIsthmus(Saved, BaseEstimator):
             rows = rows.astype(np.float64)
         # Arrays that can't be written to (memory maps, polars' columns) make torch warn; what it gets is only read.
         return rows if rows.flags.writeable else rows.copy()
+
+    def _check_finite(self, rows: np.ndarray) -> None:
+        """Say which numbers are none, and what to do about it; begins with scikit-learn's words, which users know."""
+        place = place_of_unfit(rows, getattr(self, "feature_names_in_", None), missing=self.missing_values)
+        if place is None:
+            return
+        name = type(self).__name__
+        if place.startswith("nan"):
+            raise ValueError(
+                f"Input X contains NaN. Expected rows without missing values, as {name} takes none, got {place}; use "
+                "GaussianMixture, which does, or fill them by GaussianMixture().fit(X).impute(X) or isthmus impute."
+            )
+        may = "finite values, or NaN where one is missing" if self.missing_values else "finite numbers"
+        raise ValueError(f"Input X contains infinity. Expected {may}, got {place}; use np.clip(X, ...), or drop those.")
 
     def data_units(self, rows: Any) -> np.ndarray:
         """Rows as float64 (n, F) in the units that errors are counted in: pixels in [0, 1], other data as given."""
