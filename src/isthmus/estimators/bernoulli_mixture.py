@@ -11,8 +11,10 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ..data.frames import is_frame
 from ..mixtures import Bernoullis, bernoulli_log_joint, fit_bernoullis, start_bernoullis
 from .common import TOLERANCE
+from .filled import filled_frame
 from .mixture import BaseMixture
 
 __all__ = ["BernoulliMixture"]
@@ -108,14 +110,15 @@ class BernoulliMixture(BaseMixture):
         model = Bernoullis(self._tensor("weights_"), self._tensor("means_"))
         return lambda rows: bernoulli_log_joint(rows, model)
 
-    def impute(self, X: Any) -> np.ndarray:
+    def impute(self, X: Any) -> Any:
         """Rows whose missing values are their means given the others, E[x_f | x_known].
 
         Args:
-            X: rows as at fit, with NaN for what is not known.
+            X: rows as at fit, with NaN for what is not known; a frame also with its own kinds of missing cells.
 
         Returns:
-            Rows in the units and the shape of the data, (n, *feature_shape_) float64; known values as they count.
+            Rows in the units and the shape of the data, (n, *feature_shape_) float64; with `binarize` known values as
+            they count, 0 or 1, else as they were. Of a frame a frame, with its columns and index.
 
         Raises:
             ValueError: rows of another shape or out of range.
@@ -126,7 +129,10 @@ class BernoulliMixture(BaseMixture):
         def filled(rows: Tensor) -> Tensor:
             return torch.where(rows.isnan(), scorer(rows).softmax(dim=1) @ means, rows)
 
-        return self._shaped(self._of_rows(X, filled) * self.scaling_.scale)
+        found = self._of_rows(X, filled)
+        if not is_frame(X):
+            return self._shaped(found * self.scaling_.scale)
+        return filled_frame(X, found, known=self.binarize is not None)
 
     def _draw(self, labels: np.ndarray, generator: np.random.RandomState) -> np.ndarray:
         return (generator.random_sample((len(labels), self.n_features_in_)) < self.means_[labels]).astype(np.float64)

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ..data.frames import is_frame
 from ..mixtures.conditional import ConditionalGaussians, conditional
 from ..mixtures.covariance_rule import CovarianceRule
 from ..mixtures.gaussian import Gaussians
@@ -19,6 +20,7 @@ from ..mixtures.moments import Moments
 from ..mixtures.online import OnlineMixture, online_step
 from .blocks import checked_weight
 from .common import as_array, random_generator
+from .filled import filled_frame
 from .mixture import BaseMixture
 
 __all__ = ["BaseGaussianGiven"]
@@ -51,17 +53,18 @@ class BaseGaussianGiven(BaseMixture):
 
     def impute(
         self, X: Any, n_draws: int | None = None, random_state: int | np.random.RandomState | None = None
-    ) -> np.ndarray:
+    ) -> Any:
         """Rows whose missing values, NaN, are filled in from the values that are there.
 
         Args:
-            X: rows as at fit, with NaN for what is missing.
+            X: rows as at fit, with NaN for what is missing; a frame also with its own kinds of missing cells.
             n_draws: None fills in E[x_missing | x_seen]; a number gives so many tables drawn from
                 p(x_missing | x_seen), for multiple imputation.
             random_state: of the draws; None takes the estimator's own.
 
         Returns:
-            Rows in the units and the shape of the data, (n, *feature_shape_), or (n_draws, n, *feature_shape_).
+            Rows in the units and the shape of the data, (n, *feature_shape_), or (n_draws, n, *feature_shape_); what
+            was known is as it was, to the bit. Of a frame a frame, or a list of n_draws, with its columns and index.
 
         Raises:
             ValueError: rows of another shape or out of range, or n_draws below 1.
@@ -69,13 +72,17 @@ class BaseGaussianGiven(BaseMixture):
         check_is_fitted(self)
         gaussians, scale = self._gaussians(), self.scaling_.scale
         if n_draws is None:
-            return self._shaped(self._of_rows(X, lambda rows: impute(rows, gaussians)) * scale)
+            filled = self._of_rows(X, lambda rows: impute(rows, gaussians))
+            return filled_frame(X, filled) if is_frame(X) else self._shaped(filled * scale)
         if n_draws < 1:
             raise ValueError(f"Expected n_draws >= 1, got {n_draws}.")
         seed = int(random_generator(self.random_state if random_state is None else random_state).randint(2**31 - 1))
         generator = torch.Generator(device=gaussians.means.device).manual_seed(seed)
         rows = torch.from_numpy(self.data_units(self._rows(X))).to(gaussians.means)
-        drawn = draw_missing(rows, gaussians, generator, int(n_draws)).cpu().numpy() * scale
+        drawn = draw_missing(rows, gaussians, generator, int(n_draws)).cpu().numpy()
+        if is_frame(X):
+            return [filled_frame(X, each) for each in drawn]
+        drawn = drawn * scale
         return drawn.reshape(*drawn.shape[:2], *self.feature_shape_)
 
     def conditional(self, values: Any, given: int | str | Sequence[int | str]) -> ConditionalGaussians:
