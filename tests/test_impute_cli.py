@@ -119,21 +119,34 @@ def test_a_model_of_complete_rows_fills_the_gaps_of_others(tmp_path, capsys):
     assert "trained on complete rows" in capsys.readouterr().err
 
 
-def test_known_cells_are_written_as_they_were_read(tmp_path, capsys):
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("data", [True, False], ids=["data named", "data of the run"])
+def test_known_cells_are_written_as_they_were_read(standardise, data, tmp_path, capsys):
     generator = np.random.RandomState(0)
     rows = np.round(generator.randn(40, 3) * [1, 1000, 1e-3] + [0, 3000, 0.5], 6)
     rows[generator.rand(40, 3) < 0.1] = np.nan
     cells = [["" if np.isnan(value) else repr(float(value)).removesuffix(".0") for value in row] for row in rows]
     (tmp_path / "table.csv").write_text("\n".join(["a,b,c", *map(",".join, cells)]) + "\n")
     train = ["train", "gaussian-mixture", "--data", tmp_path / "table.csv", "--missing", "keep", "--no-report"]
+    train += ["--standardise"] if standardise else []
     assert run(*train, "--out", tmp_path / "run") == 0
-    assert run("impute", tmp_path / "run", "--data", tmp_path / "table.csv", "--out", tmp_path / "filled.csv") == 0
+    named = ["--data", tmp_path / "table.csv"] if data else []
+    assert run("impute", tmp_path / "run", *named, "--out", tmp_path / "filled.csv") == 0
     said = capsys.readouterr().err.splitlines()[-1]
     assert "40 rows read" in said
     assert "to train on" not in said
     filled = [line.split(",") for line in (tmp_path / "filled.csv").read_text().splitlines()[1:]]
     for before, after in zip(cells, filled, strict=True):
         assert all(old in ("", new) and np.isfinite(float(new)) for old, new in zip(before, after, strict=True))
+    # What is filled in is what the model says of the rows that it was trained on.
+    read = load_data(str(tmp_path / "table.csv"), seed=None, missing="keep")
+    record = json.loads((tmp_path / "run" / "config.json").read_text())["data"]["preparation"]
+    preparation = Preparation.from_dict(record)
+    assert bool(preparation.scales) == standardise
+    expected = isthmus.load(tmp_path / "run").impute(preparation.standardised(read.x_train))
+    np.testing.assert_allclose(np.array(filled, float), preparation.own_units(expected), rtol=1e-12)
+    again = load_data(str(tmp_path / "table.csv"), seed=None, preparation=record)
+    np.testing.assert_array_equal(preparation.standardised(read.x_train), again.x_train)
 
 
 def test_models_that_take_no_missing_values_say_which_do(tmp_path, capsys):

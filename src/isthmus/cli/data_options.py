@@ -126,12 +126,12 @@ class RunDataOptions:
     bad: Literal["error", "skip"] | None = None
     """What to do with images that can't be read; as in training if not given."""
 
-    keeps_missing: ClassVar[bool] = False
-    """Whether missing values of a file named on the command line are kept, whatever was done with them in training."""
+    as_written: ClassVar[bool] = False
+    """Whether rows of a file are taken as written: not standardised, missing values kept, whatever training did."""
 
     def load_data(self, run: Path, *, split: bool = True) -> DataSet:
         """The data named on the command line, or else those of the run; see `run_data`."""
-        return run_data(run, self.data, self.label, split=split, bad=self.bad, keeps_missing=self.keeps_missing)
+        return run_data(run, self.data, self.label, split=split, bad=self.bad, as_written=self.as_written)
 
 
 def data_note(source: str, keywords: dict[str, Any], data: DataSet) -> dict[str, Any]:
@@ -149,9 +149,9 @@ def found_again(source: str) -> str:
     return source if source in CATALOGUE or not path.exists() else str(path.resolve())
 
 
-def noted_data(note: dict[str, Any], *, split: bool = True) -> DataSet:
+def noted_data(note: dict[str, Any], *, split: bool = True, as_written: bool = False) -> DataSet:
     """The data of a run again, read as before."""
-    keywords = _keywords(note) | recorded_split(note.get("split", {})) | _preparation(note, note["source"])
+    keywords = _keywords(note) | recorded_split(note.get("split", {})) | _preparation(note, note["source"], as_written)
     return load_data(note["source"], **(keywords if split else {**keywords, "seed": None}))
 
 
@@ -172,7 +172,7 @@ def _keywords(note: dict[str, Any]) -> dict[str, Any]:
     return dict(note.get("keywords", {"label": note.get("label")}))
 
 
-def _preparation(note: dict[str, Any], source: str) -> dict[str, Any]:
+def _preparation(note: dict[str, Any], source: str, as_written: bool = False) -> dict[str, Any]:
     """The keyword that reads a source as the training data were read, where they were more than what it holds.
 
     Raises:
@@ -183,7 +183,7 @@ def _preparation(note: dict[str, Any], source: str) -> dict[str, Any]:
         return {}
     kind = "images" if path.is_dir() else "table" if path.suffix.lower() in TABLES else None
     if record.get("kind") == kind:
-        return {"preparation": record}
+        return {"preparation": {**record, "scales": {}} if as_written and kind == "table" else record}
     if record.get("kind") == "images" and kind == "table":
         raise ValueError(f"Expected images, as in training, got {source}; use a folder of images, or .npy.")
     if record.get("kind") == "table" and not Preparation.from_dict(record).plain:
@@ -266,13 +266,13 @@ def run_data(
     *,
     split: bool = True,
     bad: str | None = None,
-    keeps_missing: bool = False,
+    as_written: bool = False,
 ) -> DataSet:
     """The data named on the command line, or else those that the run was trained on, read in the same way.
 
     Columns of a table are found by the names that they had in training, with the means and values of the training
-    rows; its label column is left out. Images get the size and the colours of those in training. Where missing values
-    are to be kept, they are NaN, whatever was done with them in training.
+    rows; its label column is left out. Images get the size and the colours of those in training. As they are written,
+    columns of tables are not standardised, and missing values are NaN, whatever was done with them in training.
 
     Raises:
         ValueError: no data, or others than in training.
@@ -281,18 +281,20 @@ def run_data(
     if source is None:
         if not note:
             raise ValueError(f"Expected data, got none, and {run} does not say what it was trained on; use --data.")
-        return noted_data({**note, "keywords": _keywords(note) | ({} if bad is None else {"bad": bad})}, split=split)
+        note = {**note, "keywords": _keywords(note) | ({} if bad is None else {"bad": bad})}
+        return noted_data(note, split=split, as_written=as_written)
     ours = _keywords(note)
     # As the model knows pixels; and bad files as in training.
-    keywords: dict[str, Any] = {name: ours[name] for name in ("binarise",) if name in ours}
+    keywords: dict[str, Any] = {"binarise": ours["binarise"]} if "binarise" in ours else {}
     keywords |= {} if split else {"seed": None}
-    if Path(source).expanduser().is_dir() and not is_shard_folder(Path(source).expanduser()) and (bad or "bad" in ours):
+    path = Path(source).expanduser()
+    if path.is_dir() and not is_shard_folder(path) and (bad or "bad" in ours):
         keywords["bad"] = bad or ours["bad"]
-    prepared: dict[str, Any] = _preparation(note, source)
-    suffix = Path(source).suffix.lower()
-    if keeps_missing or ours.get("missing") == "keep":
+    prepared: dict[str, Any] = _preparation(note, source, as_written)
+    if as_written or ours.get("missing") == "keep":
         if prepared.get("preparation", {}).get("kind") == "table":
             prepared = {"preparation": {**prepared["preparation"], "missing": "keep"}}
-        elif suffix in (".npy", *TABLES):
+        elif path.suffix.lower() in (".npy", *TABLES):
             keywords["missing"] = "keep"
-    return _same_preparation(load_data(source, label=label, **keywords, **prepared), note)
+    data = load_data(source, label=label, **keywords, **prepared)
+    return data if as_written and prepared else _same_preparation(data, note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..data import DataSet
+from ..data.table_preparation import Preparation
 from ..estimators.blocks import row_blocks
-from .data_options import own_units
+from .data_options import filled_part, own_units, recorded_preparation
 from .options import RowsOptions
 from .rows import write_rows
 from .terminal import parse, print_result
@@ -26,7 +28,7 @@ class ImputeOptions(RowsOptions):
     Missing are empty cells of a table, and NaN in .npy. Columns are in the units and the order of the training data.
     """
 
-    keeps_missing: ClassVar[bool] = True
+    as_written: ClassVar[bool] = True
     out: Path = Path("filled.csv")
     """File to write: .npy, .npz or .csv."""
 
@@ -35,12 +37,14 @@ def run(arguments: list[str]) -> None:
     """Parse and fill."""
     options = parse(ImputeOptions, arguments, "impute")
     estimator: Any
-    estimator, X, _ = options.load()
+    estimator, data = options.load_whole()
     if not hasattr(estimator, "impute"):
         raise ValueError(
             f"Expected a model that fills missing values in {options.run}, got {type(estimator).__name__}; train a "
             "gaussian-mixture, or a bernoulli-mixture of binary data."
         )
+    X, _ = filled_part(data, options.part)
+    to_model = _to_model(options.run, data)
     n_missing = 0
 
     def filled() -> Iterator[tuple[np.ndarray, list[str] | None]]:
@@ -48,11 +52,19 @@ def run(arguments: list[str]) -> None:
         for block in row_blocks(X):
             missing = np.isnan(block) if block.dtype.kind == "f" else np.zeros(block.shape, bool)
             n_missing += int(missing.sum())
-            given, names = own_units(options.run, block)
-            rows, _ = own_units(options.run, estimator.impute(block))
+            rows, names = own_units(options.run, estimator.impute(block if to_model is None else to_model(block)))
+            given = own_units(options.run, block)[0] if to_model is None else block
             yield np.where(missing, rows.astype(given.dtype, copy=False), given), names  # what is known, as it was read
 
     blocks = filled()
     first, names = next(blocks)
     write_rows(options.out, chain([first], (rows for rows, _ in blocks)), len(X), "feature", names)
     print_result({"rows": len(X), "values_filled": n_missing, "out": str(options.out)}, options.json)
+
+
+def _to_model(run: Path, data: DataSet) -> Callable[[np.ndarray], np.ndarray] | None:
+    """From rows of a table as they are written to what the model knows; None where they are that already."""
+    record = recorded_preparation(run)
+    if record is None or record.get("kind") != "table" or (data.preparation or {}).get("scales", True):
+        return None
+    return Preparation.from_dict(record).standardised

@@ -105,9 +105,22 @@ class Preparation:
         """Features, perhaps rebuilt or drawn by a model, in the units of the table's columns, (n, n_features)."""
         if not self.scales:
             return x
+        means, scales = self._units
+        return x * scales + means
+
+    def standardised(self, x: np.ndarray) -> np.ndarray:
+        """Features in the units of the table's columns, (n, n_features), as `features` would have given them."""
+        if not self.scales:
+            return x
+        means, scales = self._units
+        return ((x.astype(np.float64) - means) / scales).astype(self.dtype)
+
+    @property
+    def _units(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of each feature that was standardised; 0 and 1 of others."""
         names = self.feature_names
-        scales = np.array([self.scales.get(name, 1.0) for name in names])
-        return x * scales + np.array([self.means[name] if name in self.scales else 0.0 for name in names])
+        means = [self.means[name] if name in self.scales else 0.0 for name in names]
+        return np.array(means), np.array([self.scales.get(name, 1.0) for name in names])
 
     def missing_by_column(self, table: Table) -> dict[str, int]:
         """Missing cells that matter, by column: where others are filled, text does not, as it is 0 for each value."""
