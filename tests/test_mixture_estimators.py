@@ -169,7 +169,8 @@ def test_measures():
 def test_on_the_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savetxt("two.csv", TABLE[:, :2], delimiter=",", header="a,b", comments="")
-    for name, options in (("kmeans", ["--n-clusters", "2"]), ("bayesian-gaussian-mixture", ["--n-components", "3"])):
+    # Both names do for both, as --n-clusters of k-means is --n-components of mixtures.
+    for name, options in (("kmeans", ["--n-components", "2"]), ("bayesian-gaussian-mixture", ["--n-clusters", "3"])):
         report = [] if name == "kmeans" else ["--no-report"]
         assert main(["train", name, "--data", "two.csv", "--out", name, *options, *report]) == 0
         assert main(["predict", name, "--out", f"{name}.csv"]) == 0

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from ..data import DataSet
 from ..estimators import LatentEstimator, load
 from ..evaluation.given import given
 from .data_options import NO_LABELS, RunDataOptions, filled_part
@@ -69,13 +70,18 @@ _ELSEWHERE = ("verbose", "validation_fraction", "binarisation")
 """Parameters that are no options: who waits at a terminal sees progress; the rest are options of the data."""
 
 
+_ALSO = {"n_clusters": "--n-components", "n_components": "--n-clusters"}
+"""What k-means and mixtures call the same; each takes both. Misspelt options are the parser's to guess."""
+
+
 def estimator_options(kind: type[LatentEstimator]) -> list[tuple[str, Any, Any]]:
     """Fields for `dataclasses.make_dataclass`: each parameter that can be written on a command line."""
     hints, helps, fields = typing.get_type_hints(kind), argument_help(kind), []
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         hint = _plain(hints[field.name])
         if hint is not None and field.name not in _ELSEWHERE:
-            note = tyro.conf.arg(help=helps.get(field.name, ""))
+            also = (_ALSO[field.name],) if field.name in _ALSO and hasattr(kind, "fit_predict") else ()
+            note = tyro.conf.arg(help=helps.get(field.name, ""), aliases=also)
             fields.append((field.name, Annotated[hint, note], dataclasses.field(default=field.default)))
     return fields
 
@@ -113,6 +119,12 @@ class RowsOptions(RunDataOptions):
 
     def load(self) -> tuple[LatentEstimator, Any, dict[str, Any]]:
         """The run's model, the rows that were asked for, and what its methods take beside them."""
+        estimator, data = self.load_whole()
+        X, y = filled_part(data, self.part)
+        return estimator, X, given(estimator, y, NO_LABELS)
+
+    def load_whole(self) -> tuple[LatentEstimator, DataSet]:
+        """The run's model, and all of the data, of which it says a word."""
         estimator = load_run(self.run, decodes=self.decodes)
         out = getattr(self, "out", None)
         if out is not None and self.data is not None and Path(self.data).is_file() and out.exists():
@@ -121,8 +133,7 @@ class RowsOptions(RunDataOptions):
         data = self.load_data(self.run, split=self.part != "all")
         read = data.description_of_rows if self.part == "all" else data.description
         say(f"{type(estimator).__name__}: {read}")
-        X, y = filled_part(data, self.part)
-        return estimator, X, given(estimator, y, NO_LABELS)
+        return estimator, data
 
 
 def load_run(run: Path, *, decodes: bool = False) -> LatentEstimator:
