@@ -107,6 +107,41 @@ def test_two_modes_are_found_and_said():
     assert low < -5 < 5 < high
 
 
+def apart(dim, distance, width):
+    """Two normal densities, the second of weight 0.7 and `width` times as wide, that far from the first."""
+    second = torch.full((dim,), distance / dim**0.5, dtype=FLOAT)
+
+    def log_density(x):
+        parts = [math.log(0.3) + Normal(0.0, 1.0).log_prob(x).sum(-1),
+                 math.log(0.7) + Normal(second, width).log_prob(x).sum(-1)]  # fmt: skip
+        return torch.stack(parts).logsumexp(0)
+
+    return log_density, 0.7 * second
+
+
+@pytest.mark.parametrize(("dim", "distance", "width"), [(1, 80, 1.0), (4, 24, 1.0), (4, 50, 2.0), (20, 60, 1.0)])
+def test_modes_far_away_are_found_in_any_number_of_dimensions(dim, distance, width):
+    log_density, mean = apart(dim, distance, width)
+    posterior = fit_posterior(log_density, dim)
+    assert posterior.reliable
+    torch.testing.assert_close(posterior.mean, mean, rtol=0.02, atol=0)
+    assert posterior.log_evidence == pytest.approx(0, abs=0.02)
+
+
+def test_second_derivatives_that_are_not_numbers_are_replaced():
+    """Those of torch's `logaddexp`, of numbers more than 709 apart."""
+
+    def log_density(x):
+        return torch.logaddexp(normal(x), normal(x - 50.0))
+
+    x = torch.zeros(1, dtype=FLOAT)
+    assert torch.autograd.functional.hessian(log_density, x).isnan().all()
+    posterior = fit_posterior(log_density, 1)
+    assert "mixture of 2 optima" in posterior.family
+    assert float(posterior.mean) == pytest.approx(25, abs=0.1)
+    assert posterior.log_evidence == pytest.approx(math.log(2 * (2 * math.pi) ** 0.5), abs=0.01)
+
+
 def test_one_of_two_modes_alone_is_what_a_fit_without_other_starts_returns():
     """Why other starts are worth their time: k-hat can't see what no draw fell into."""
     posterior = fit_posterior(two_modes, 1, start=[9.0], n_starts=0)

@@ -37,7 +37,7 @@ class PosteriorOptions:
     seed: int = 0
     """Of all that is drawn at random."""
     n: int = 2000
-    """Draws that are weighed, and that --out writes."""
+    """Draws that are weighed, more of them where that leaves doubt, and that --out writes."""
     out: Path | None = None
     """File for posterior draws, a .npz: an array for each parameter, draws first."""
     json: bool = False
@@ -60,8 +60,8 @@ def run(arguments: list[str]) -> None:
         random_state=options.seed,
     )  # fmt: skip
     if options.out is not None:
-        _write_draws(options.out, posterior)
-        say(f"wrote {len(posterior.draws)} draws to {options.out}")
+        _write_draws(options.out, posterior, options.n)
+        say(f"wrote {options.n} draws to {options.out}")
     print_result(posterior.to_dict(), options.json, posterior.summary())
 
 
@@ -88,10 +88,10 @@ def _defined(file: Path, name: str) -> tuple[Any, Any]:
     return names[name], names.get("parameters", names.get("dim"))
 
 
-def _write_draws(path: Path, posterior: Any) -> None:
+def _write_draws(path: Path, posterior: Any, n: int) -> None:
     import numpy as np
 
-    draws = posterior.draws
+    draws = posterior.sample(n)
     values = {"x": draws} if posterior.parameters is None else posterior.parameters.constrain(draws)
     with replacing(path) as file:
         np.savez(file, **{key: value.cpu().numpy() for key, value in values.items()})

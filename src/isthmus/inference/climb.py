@@ -16,12 +16,13 @@ from .problem import Problem
 from .stochastic import fit_family
 from .variational import DENSE, RESPONSE, MeanFieldFit, fit_full_rank
 
-__all__ = ["FAMILIES", "Candidate", "climb", "fit_named", "matched"]
+__all__ = ["FAMILIES", "Candidate", "climb", "fit_named", "heavier_tails", "matched"]
 
 # Names that `fit_posterior` takes; "linear-response" is the mean-field fit with covariances by linear response.
 FAMILIES = ("auto", "mean-field", "linear-response", "full-rank", "low-rank", "mixture", "flow", "laplace")
 
 MOST_FOR_TAILS = 50  # dimensions; in more, too few draws of heavier tails are where the mass is
+TAIL_DF = 3.0  # the heaviest tails of finite variance with whole degrees of freedom
 
 
 class Candidate(NamedTuple):
@@ -42,22 +43,28 @@ def climb(
 ) -> Iterator[Candidate]:
     """Richer and richer families, each fitted when it is asked for.
 
-    Heavier tails cost no fit. Of several optima only a mixture is tried further: other families would settle in one.
+    Of several optima only a mixture is tried further: other families would settle in one.
     """
     if several is not None:
         yield _stochastic("mixture", several, problem, generator)
         return
-    guess, dim = fit.response, problem.log_density.dim
-    if guess is not None and dim <= MOST_FOR_TAILS:
-        student = Student(dim, guess.location.detach(), guess.factor.detach(), dtype=problem.log_density.dtype)
-        yield Candidate("Student's t by linear response", student, fit.optimum.converged)
-    for name in ("full-rank", "flow") if dim <= DENSE else ("low-rank",):
+    for name in ("full-rank", "flow") if problem.log_density.dim <= DENSE else ("low-rank",):
         try:
             yield fit_named(name, problem, fit, generator)
         except ModuleNotFoundError:
             notes.append("A flow of one dimension takes zuko, which is not installed: pip install isthmus[flows].")
         except ValueError as error:  # a density with borders, at which this family's start has draws beyond
             notes.append(f"{name.capitalize()} was left out: {error}.")
+
+
+def heavier_tails(fit: MeanFieldFit) -> Candidate | None:
+    """The linear-response normal with heavier tails, which cost no fit; None where there is none to be made so."""
+    normal = fit.response
+    if normal is None or normal.dim > MOST_FOR_TAILS:
+        return None
+    location, factor = normal.location.detach(), normal.factor.detach()
+    student = Student(normal.dim, location, factor, df=TAIL_DF, dtype=location.dtype)
+    return Candidate("Student's t by linear response", student, fit.optimum.converged)
 
 
 def fit_named(

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 __all__ = ["LogDensity"]
 
 CHUNK = 2**19  # numbers a chunk of draws may hold: a few megabytes for each intermediate result
+DRAWS = 256  # and how many draws on a CPU: an intermediate result of each draw with each row of data fits its cache
 
 
 class LogDensity:
@@ -88,6 +89,8 @@ class LogDensity:
     def values(self, points: Tensor) -> Tensor:
         """Log-density (S,) without gradients, in chunks of bounded memory."""
         rows = max(1, CHUNK // self.dim)
+        if self.device.type == "cpu":
+            rows = min(rows, DRAWS)
         with torch.no_grad():
             return torch.cat([self(chunk) for chunk in points.split(rows)])
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from .climb import FAMILIES, Candidate, climb, fit_named, matched
+from .climb import FAMILIES, Candidate, climb, fit_named, heavier_tails, matched
 from .density import LogDensity
 from .divergences import Direction
 from .linear_response import linear_response_of
@@ -20,7 +20,7 @@ from .posterior import Posterior, Step
 from .problem import Problem, finite_start
 from .starts import mixture_of, other_optima
 from .variational import FEW, MeanFieldFit, fit_mean_field, mean_field_noise
-from .weigh import TRUSTED_KHAT, Weighed, weigh_surely
+from .weigh import DOUBTED_KHAT, MORE, TRUSTED_KHAT, Weighed, weigh, weigh_surely
 
 __all__ = ["fit_posterior"]
 
@@ -50,8 +50,8 @@ def fit_posterior(
     Use it for any differentiable log-density of some hundred real numbers or fewer: it needs no learning rate and no
     number of steps. By default independent normals are fitted to fixed, whitened draws by a real optimiser, linear
     response gives the covariance, and fresh draws with importance weights say by k-hat whether this stands for the
-    posterior. Where it does not (k-hat above 0.7) a full-rank normal and then a flow are tried. From a few other starts
-    it is checked that there is one optimum; several become a mixture.
+    posterior. Where it does not, or may not, heavier tails, a full-rank normal and then a flow are tried. Scattered
+    points that climb the density look for other optima; several become a mixture.
 
     Args:
         log_density: in nats, up to a constant. Of an unconstrained vector (dim,), or batched (S, dim) to (S,); with
@@ -63,8 +63,10 @@ def fit_posterior(
             normal distributions; "alpha" for Renyi's divergence. These by stochastic gradients for other families.
         start: where to begin: a vector, or values of the parameters by name; the origin unless said.
         n_draws: fixed draws, even; max(32, 2 dim) unless said.
-        n_weighed: fresh draws that are weighed; ten times as many where k-hat of these is between 0.4 and 0.7.
-        n_starts: other starts from which to look for other optima; 0 for none.
+        n_weighed: fresh draws that are weighed; of Student's t twice as many, and of the last family ten times where
+            k-hat of these is between 0.4 and 0.7.
+        n_starts: how many of the places where scattered points end may lead to no other optimum before it is believed
+            that there is none; 0 to look for none.
         batched: whether the function takes (S, dim); found out unless said.
         dtype: torch.float64, and float32 only where the function can't do with it, unless said.
         device: where the function is evaluated.
@@ -142,8 +144,16 @@ def _climbing(
         first = Candidate(f"mixture of {len(fits)} optima", several, fit.optimum.converged)
     else:
         first = fit_named("linear-response", problem, fit, generator)
-    tried = [(first, weigh_surely(target, first.family, n_weighed, generator))]
-    if not _is_good(*tried[0]):
+    tails = None if others else heavier_tails(fit)
+    judge = weigh if tails is not None else weigh_surely
+    tried = [(first, judge(target, first.family, n_weighed, generator))]
+    if tails is not None and tried[0][1].khat > DOUBTED_KHAT:
+        # What heavier tails weigh is told at once; a tail beyond the reach of a normal's few draws, by many more.
+        # Twice as many draws, as a part of them is lost where the normal would have done.
+        tried.append((tails, weigh_surely(target, tails.family, 2 * n_weighed, generator, MORE * n_weighed)))
+        if not _is_good(*tried[1]):
+            tried[0] = first, weigh_surely(target, first.family, n_weighed, generator)
+    if not any(_is_good(*pair) for pair in tried):
         for candidate in climb(problem, fit, several, generator, notes):
             tried.append((candidate, weigh_surely(target, candidate.family, n_weighed, generator)))
             if _is_good(*tried[-1]):
@@ -169,9 +179,10 @@ def _posterior(
     def worth(pair: tuple[Candidate, Weighed]) -> tuple[bool, bool, bool, float]:
         candidate, weighed = pair
         whole = weighed.log_evidence > known - 0.5
-        return whole and _is_good(*pair), whole and weighed.trusted, candidate.converged, weighed.bound
+        good = whole and _is_good(*pair)
+        return good, whole and weighed.trusted, candidate.converged, 0.0 if good else weighed.bound
 
-    candidate, weighed = max(tried, key=worth)
+    candidate, weighed = max(reversed(tried), key=worth)  # of good ones the last: it was looked for to be surer
     steps = [
         Step(one.name, judged.khat, judged.bound, judged.bound_error, judged.effective_sample_size)
         for one, judged in tried

@@ -57,10 +57,25 @@ class MeanFieldObjective:
             mean, cross, scale = blocks.cpu().numpy()
             scale[np.diag_indices(dim)] -= _array((gradient * pushed).mean(0))
             hessian = np.block([[mean, cross], [cross.T, scale]])
+            if not np.isfinite(hessian).all():
+                hessian = self._by_differences(theta)
             return self._gradient(gradient, pushed), 0.5 * (hessian + hessian.T)
 
         finite = bool(gradient.isfinite().all())
         return self._value(values, theta) if finite else np.inf, derivatives
+
+    def _by_differences(self, theta: Vector) -> Vector:
+        """The Hessian from gradients: torch's second derivatives may be NaN where values and gradients are finite.
+
+        `logaddexp` has such ones, of numbers that are more than 709 apart.
+        """
+        step = 1e-4  # of a scale, and of a log scale: central differences are right to about a millionth
+        size = np.concatenate([np.exp(theta[self.dim :]), np.ones(self.dim)]) * step
+        rows = [
+            (self.value_and_gradient(theta + shift)[1] - self.value_and_gradient(theta - shift)[1]) / (2 * by)
+            for shift, by in zip(np.diag(size), size, strict=True)
+        ]
+        return np.stack(rows)
 
     def product(self, theta: Vector) -> Callable[[Vector], Vector]:
         """The Hessian at theta as a function of a vector (2 dim,)."""

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .density import LogDensity
 from .families.mixture import GaussianMixtureFamily
 from .optimise import ImproperDensityError, lbfgs, newton
 from .saa import MeanFieldObjective
@@ -19,8 +20,8 @@ __all__ = ["mixture_of", "other_optima"]
 Vector = NDArray[np.float64]
 MOST = 8  # optima to look for
 WORSE = 12.0  # nats; an optimum of that much less evidence holds nothing of the posterior
-SCATTERED = 500  # points at which the density is looked at, for mass far from the known optimum
-FAR, NEARLY = 5.0, 20.0  # standard deviations; nats below the optimum's density
+SCATTERED, CLIMBS = 64, 12  # points, and steps that they climb, to find mass far from the known optimum
+NEARLY = 20.0  # nats, and 2 a dimension, below the optimum's density: points that end there may lead to another one
 
 
 def other_optima(
@@ -28,26 +29,25 @@ def other_optima(
 ) -> list[MeanFieldFit]:
     """Mean-field optima other than one, found from other starts: few draws until it is clear where they lead.
 
-    Starts are the mirror image of the fit, points near the origin and some ten standard deviations off in turn, the
-    densest of many scattered points where there is mass far off, and the mirror image of whatever is found.
+    Starts are where many scattered points end that climb the density, and the mirror image of whatever is found.
 
     Args:
         fit: the one known; without a Hessian, or in many dimensions, others are not looked for.
         few: draws for the search.
-        n_starts: how many.
-        generator: of the starts.
+        n_starts: how many may lead to nothing new.
+        generator: of the scattered points.
         names: of the coordinates, for messages.
 
     Returns:
         the others, best first, none of them far worse than the best of all.
     """
     hessian, dim = fit.optimum.hessian, fit.objective.dim
-    if hessian is None or fit.response is None or dim > DENSE:
+    if hessian is None or dim > DENSE or n_starts < 1:
         return []
     rough, longest = MeanFieldObjective(fit.objective.log_density, few), guarded(names)
-    found, starts = [fit], _starts(fit, n_starts, generator)
-    while starts and len(found) <= MOST:
-        at = starts.pop(0)
+    found, starts, tried = [fit], _ends(fit, generator), 0
+    while starts and len(found) <= MOST and tried < n_starts + len(found) - 1:
+        at, tried = starts.pop(0), tried + 1
         theta = np.concatenate([at, fit.optimum.theta[dim:]])
         value, gradient = rough.value_and_gradient(theta)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
@@ -95,30 +95,74 @@ def mixture_of(fits: Sequence[MeanFieldFit]) -> GaussianMixtureFamily:
     return family.to(like.device)
 
 
-def _starts(fit: MeanFieldFit, n_starts: int, generator: torch.Generator) -> list[Vector]:
-    dim, location = fit.objective.dim, fit.optimum.theta[: fit.objective.dim]
-    factor = fit.response.factor.detach().double().cpu().numpy() if fit.response is not None else np.eye(dim)
-    starts = []
-    for k in range(n_starts):
-        noise = torch.randn(dim, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
-        starts.append([-location, 2 * noise, location + 10 * factor @ noise][k % 3 if k < 3 else 1 + k % 2])
-    return starts + _far_mass(fit, factor, generator) if n_starts else starts
+def _scattered(location: Tensor, unit: Tensor, generator: torch.Generator) -> Tensor:
+    """Points around an optimum in its own metric, (S, dim): 1 to 100 standard deviations off, in opposite pairs.
 
-
-def _far_mass(fit: MeanFieldFit, factor: NDArray[np.float64], generator: torch.Generator) -> list[Vector]:
-    """The densest of points scattered 3 to 30 standard deviations around, if it is as dense as another mode's would be.
-
-    In a few dimensions some of them come near a mode wherever it is; in many, hardly any does.
+    With them its mirror image, as many densities are the same under a change of sign, and points around the origin.
     """
-    dim, location, target = fit.objective.dim, fit.optimum.theta[: fit.objective.dim], fit.objective.log_density
-    noise = torch.randn(SCATTERED, dim, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
-    noise *= np.geomspace(3.0, 30.0, SCATTERED)[:, None]
-    points = np.concatenate([location[None], location + noise @ factor.T])
-    values = target.values(torch.from_numpy(points).to(target.device, target.dtype)).double().cpu().numpy()
-    distance = np.concatenate([[0.0], np.sqrt(np.square(noise).sum(axis=1))])
-    values[(distance < FAR * dim**0.5) | ~(values > values[0] - NEARLY)] = -np.inf
-    densest = int(values.argmax())
-    return [points[densest]] if values[densest] > -np.inf else []
+    dim = len(location)
+    noise = torch.randn(SCATTERED // 2 + 8, dim, generator=generator, dtype=torch.float64, device=generator.device)
+    noise = noise.to(unit)
+    half = noise[8:] * torch.logspace(0, 2, SCATTERED // 2).to(unit)[:, None]
+    near = torch.cat([-location[None], 2 * noise[:8]]) - location
+    return torch.cat([torch.linalg.solve_triangular(unit, near.T, upper=False).T, half, -half])
+
+
+def _ends(fit: MeanFieldFit, generator: torch.Generator) -> list[Vector]:
+    """Where scattered points end that climb the density, away from the known optimum and each other, densest first.
+
+    Where one normal distribution is all there is, the first step takes all of them to its mean. Of a far mode's basin
+    they need to hit a half-space, in which a good share of them lies in any dimension; of one much narrower than the
+    known mode's, a ball, which in more than two dimensions none may hit.
+    """
+    target, response = fit.objective.log_density, fit.response
+    if response is None:
+        return []
+    location, unit = response.location.detach(), response.factor.detach()
+    ends, values = _climbed(target, location, unit, _scattered(location, unit, generator))
+    kept, own = [torch.zeros_like(location)], target.values(location[None])[0]
+    for index in values.argsort(descending=True):
+        if values[index] < own - NEARLY - 2 * len(location) or len(kept) > MOST:  # a wider mode is less dense
+            break
+        if all((ends[index] - other).norm() > _apart(len(location)) for other in kept):
+            kept.append(ends[index])
+    return [(location + unit @ at).double().cpu().numpy() for at in kept[1:]]
+
+
+def _climbed(target: LogDensity, location: Tensor, unit: Tensor, whitened: Tensor) -> tuple[Tensor, Tensor]:
+    """Points that climb a density by its gradient, each with a step of its own, which is 1 for a normal's.
+
+    Args:
+        target: the density.
+        location, unit: the metric's centre (dim,) and Cholesky factor (dim, dim).
+        whitened: where points start, in that metric, (S, dim).
+
+    Returns:
+        where they end in that metric, (S, dim), and the log-density there (S,), but for those that begin outside.
+    """
+    values, gradient = target.value_and_gradient(location + whitened @ unit.T)
+    inside = values.isfinite()
+    at, values, gradient = whitened[inside], values[inside], gradient[inside]
+    step = torch.ones_like(values)[:, None]
+    for _ in range(CLIMBS):
+        direction = (gradient @ unit).nan_to_num(0.0, 0.0, 0.0)
+        if not bool((direction.norm(dim=1) > 0.1).any()):
+            break
+        # No further than through the centre to the other side: gradients may be of any size far out.
+        longest = (2 * at.norm(dim=1) + 1) / direction.norm(dim=1).clamp(min=1e-300)
+        proposed = at + torch.minimum(step, longest[:, None]) * direction
+        found, slope = target.value_and_gradient(location + proposed @ unit.T)
+        # A gain in keeping with the slope: a step that is too long may land in another optimum's basin, and gain.
+        better = (found > values + 0.3 * ((proposed - at) * direction).sum(1))[:, None]
+        at, gradient = torch.where(better, proposed, at), torch.where(better, slope, gradient)
+        values = torch.where(better[:, 0], found, values)
+        step = torch.where(better, (2 * step).clamp(max=1.0), step / 4)
+    return at, values
+
+
+def _apart(dim: int) -> float:
+    """Standard deviations between two points that are not of one optimum."""
+    return 1.0 + 0.1 * dim**0.5
 
 
 def _same(theta: Vector, known: MeanFieldFit) -> bool:
@@ -126,4 +170,4 @@ def _same(theta: Vector, known: MeanFieldFit) -> bool:
     dim = len(theta) // 2
     factor = known.response.factor.detach().double().cpu().numpy() if known.response is not None else np.eye(dim)
     apart = np.linalg.solve(factor, theta[:dim] - known.optimum.theta[:dim])
-    return bool(np.sqrt(apart @ apart) < 1.0 + 0.1 * dim**0.5)
+    return bool(np.sqrt(apart @ apart) < _apart(dim))
