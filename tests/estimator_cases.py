@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from isthmus import (
+    IWAE,
     PCA,
     RBM,
     VAE,
@@ -54,6 +55,7 @@ MAKE = LINEAR | {
     "Autoencoder": lambda n=2, **more: Autoencoder(n, **QUICK | more),
     "ContractiveAutoencoder": lambda n=2, **more: ContractiveAutoencoder(n, **BATCHES | more),
     "DenoisingAutoencoder": lambda n=2, **more: DenoisingAutoencoder(n, **QUICK | more),
+    "IWAE": lambda n=2, **more: IWAE(n, **{"n_samples": 3} | QUICK | more),
     # Without annealing, which is a share of all epochs: a run that is stopped by asking for fewer would have another.
     "KSparseAutoencoder": lambda n=2, **more: KSparseAutoencoder(n, **{"k": 1, "annealing": 0.0} | QUICK | more),
     "RBM": lambda n=2, **more: RBM(n, **_of_rbm(QUICK | more)),

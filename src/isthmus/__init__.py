@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data import load_data
     from .estimators import (
+        IWAE,
         PCA,
         RBM,
         VAE,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .training import Settings, fit
 
 __all__ = [
+    "IWAE",
     "PCA",
     "RBM",
     "VAE",
@@ -78,6 +80,7 @@ __version__ = "0.1.0"
 _HOME = {
     "data": ("load_data",),
     "estimators": (
+        "IWAE",
         "PCA",
         "RBM",
         "VAE",

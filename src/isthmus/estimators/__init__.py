@@ -12,6 +12,7 @@ from .denoising import DenoisingAutoencoder
 from .density_network import DensityNetwork, DensityNetworkClassifier
 from .factor_analysis import FactorAnalysis
 from .gaussian_mixture import CollapsedComponentWarning, GaussianMixture
+from .iwae import IWAE
 from .k_sparse import KSparseAutoencoder
 from .kmeans import KMeans
 from .network import BaseAutoencoder
@@ -25,6 +26,7 @@ from .training_parameters import TrainingParameters
 from .vae import VAE
 
 __all__ = [
+    "IWAE",
     "PCA",
     "RBM",
     "VAE",

@@ -42,6 +42,11 @@ class BaseTrained(LatentEstimator):
     history_: list[dict[str, Any]]
     prior_: CodePrior
 
+    @property
+    def default_importance_samples(self) -> int:
+        """Importance samples of a score where no number is given; 0 is the evidence lower bound."""
+        return 0
+
     def _model(self, n_features: int) -> LatentVariableModel:
         """The untrained model for rows of so many features."""
         raise NotImplementedError
@@ -98,8 +103,8 @@ class BaseTrained(LatentEstimator):
 
         Args:
             X: rows as at fit, (n, features) or images.
-            n_importance_samples: tighten the bound by so many importance samples (Burda et al. 2015); 0 is the
-                evidence lower bound.
+            n_importance_samples: tighten the bound by so many importance samples (Burda et al. 2015); 0 is the bound
+                that the model was trained on, the evidence lower bound or, of an `IWAE`, that of its n_samples.
 
         Returns:
             Scores, (n,).
@@ -114,8 +119,8 @@ class BaseTrained(LatentEstimator):
     def _scores(self, rows: np.ndarray, condition: Tensor | None, n_importance_samples: int) -> np.ndarray:
         """Scores of validated rows, (n,)."""
         x = self._scaled(rows)
-        if n_importance_samples:
-            estimate = importance_log_likelihood(self.model_, x, n_importance_samples, condition=condition)
+        if n_samples := n_importance_samples or self.default_importance_samples:
+            estimate = importance_log_likelihood(self.model_, x, n_samples, condition=condition)
             found = estimate.log_likelihood
         elif self.model_.prior is None:
             return -self._squared_error(rows)

@@ -17,7 +17,7 @@ from ..priors import StandardNormal
 from .blocks import in_blocks
 from .network import BaseAutoencoder
 
-__all__ = ["VAE", "gaussian_vae"]
+__all__ = ["VAE", "BaseVAE", "gaussian_vae"]
 
 
 def gaussian_vae(estimator: BaseAutoencoder, n_features: int) -> LatentVariableModel:
@@ -29,8 +29,42 @@ def gaussian_vae(estimator: BaseAutoencoder, n_features: int) -> LatentVariableM
     )
 
 
+class BaseVAE(BaseAutoencoder):
+    """Autoencoders with p(z) = N(0, I) and q(z|x) a diagonal Gaussian: a leaf says by which bound they are trained."""
+
+    def _model(self, n_features: int) -> LatentVariableModel:
+        return gaussian_vae(self, n_features)
+
+    def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """What the encoder says of the code of each row, q(z|x).
+
+        Args:
+            X: rows as at fit, (n, features) or images.
+
+        Returns:
+            Mean and standard deviation, each (n, n_components).
+
+        Raises:
+            ValueError: rows of another shape or out of range.
+        """
+        check_is_fitted(self)
+        mean, scale = in_blocks(X, self._rows, self._moments).swapaxes(0, 1)
+        return np.ascontiguousarray(mean), np.ascontiguousarray(scale)
+
+    def _moments(self, rows: np.ndarray, condition: Tensor | None = None) -> np.ndarray:
+        """Means and standard deviations of validated rows, (n, 2, n_components)."""
+        encoder: Any = self.model_.encoder
+
+        def moments(x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+            q = encoder(x, condition)
+            return q.mean, q.stddev
+
+        with evaluating(self.model_):
+            return np.stack(map_rows(moments, self._scaled(rows), condition, device=device_of(self.model_)), axis=1)
+
+
 @dataclass(eq=False, repr=False)
-class VAE(BaseAutoencoder):
+class VAE(BaseVAE):
     r"""Variational autoencoder with prior N(0, I) and diagonal Gaussian posteriors.
 
     Maximises the evidence lower bound :math:`E_q[\log p(x|z)] - KL(q(z|x) \| p(z)) \le \log p(x)`, in nats summed
@@ -69,35 +103,5 @@ class VAE(BaseAutoencoder):
     kl_warm_up: int = 0
     gradient: Literal["reparameterised", "stl", "score"] = "reparameterised"
 
-    def _model(self, n_features: int) -> LatentVariableModel:
-        return gaussian_vae(self, n_features)
-
     def _objective(self) -> Objective:
         return ELBO(n_samples=self.n_samples, free_bits=self.free_bits, warm_up=self.kl_warm_up, gradient=self.gradient)
-
-    def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """What the encoder says of the code of each row, q(z|x).
-
-        Args:
-            X: rows as at fit, (n, features) or images.
-
-        Returns:
-            Mean and standard deviation, each (n, n_components).
-
-        Raises:
-            ValueError: rows of another shape or out of range.
-        """
-        check_is_fitted(self)
-        mean, scale = in_blocks(X, self._rows, self._moments).swapaxes(0, 1)
-        return np.ascontiguousarray(mean), np.ascontiguousarray(scale)
-
-    def _moments(self, rows: np.ndarray, condition: Tensor | None = None) -> np.ndarray:
-        """Means and standard deviations of validated rows, (n, 2, n_components)."""
-        encoder: Any = self.model_.encoder
-
-        def moments(x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
-            q = encoder(x, condition)
-            return q.mean, q.stddev
-
-        with evaluating(self.model_):
-            return np.stack(map_rows(moments, self._scaled(rows), condition, device=device_of(self.model_)), axis=1)

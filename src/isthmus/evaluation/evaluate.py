@@ -147,6 +147,7 @@ def _likelihood(
     blocks = _Blocks(estimator, X, seeds, estimator.to_condition(y, len(X)) if told else None)
     scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation, bool(told))
     n_importance_samples, n_temperatures = effort
+    n_importance_samples = n_importance_samples or getattr(estimator, "default_importance_samples", 0)
     if exact:
         annealed = measures_of_machine(estimator, X, n_temperatures)
         try:
