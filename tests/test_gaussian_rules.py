@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from gaussian_cases import bumps
@@ -16,6 +17,7 @@ from isthmus.mixtures import (
     maximised,
     regularised,
 )
+from isthmus.mixtures.prepared import filled
 
 
 def objective(covariance: torch.Tensor, scatter: torch.Tensor, count: float) -> float:
@@ -50,11 +52,13 @@ def test_a_prior_is_so_many_rows_more():
     torch.testing.assert_close(found, (centred.T @ centred + 7 * torch.diag(variances)) / 27, rtol=1e-9, atol=1e-12)
 
 
-def test_collapsed_components_are_found_and_seeded_again():
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_collapsed_components_are_found_and_seeded_again(missing):
     """A component begins on a single row, where it would stay for ever."""
     rows = bumps(n=400, n_features=2, apart=2.0)
+    rows[1:][np.random.default_rng(1).random((399, 2)) < missing] = np.nan
     data = Prepared(torch.from_numpy(rows))
-    rule = CovarianceRule(floor=1e-6 * data.variances)
+    rule = CovarianceRule(floor=1e-6 * filled(data.rows)[1])
     means = torch.cat([data.rows[:1], torch.tensor([[5.0, 5.0], [6.0, 6.0]], dtype=torch.float64)])
     widths = torch.tensor([1e-6, 1.0, 1.0], dtype=torch.float64)
     start = Gaussians(torch.full((3,), 1 / 3), means, widths[:, None, None] * torch.eye(2), "full")
@@ -64,7 +68,7 @@ def test_collapsed_components_are_found_and_seeded_again():
     assert not len(cured.collapsed)
     assert cured.n_seeded >= 1
     assert (cured.gaussians.weights * len(rows)).min() >= 3
-    flat = torch.full((1, 2), 1e-6 * float(data.variances[0]), dtype=torch.float64)
+    flat = rule.floor[:1].expand(1, 2)
     twins = Gaussians(torch.tensor([0.01, 0.99]), means[:2], torch.cat([flat, flat + 1]), "diag")
     assert collapsed_components(twins, 400.0, rule._replace(floor=flat[0])).tolist() == [0]
 

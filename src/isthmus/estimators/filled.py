@@ -43,7 +43,8 @@ def _pandas(frame: Any, values: np.ndarray, replaced: bool) -> Any:
             known = column.to_numpy(dtype=np.float64, na_value=np.nan)
             nullable = "Float64" if pd.api.types.is_extension_array_dtype(column.dtype) else "float64"
             kind = column.dtype if pd.api.types.is_float_dtype(column.dtype) else nullable
-            result.isetitem(i, pd.array(np.where(missing, values[:, i], known)).astype(kind))
+            filled: Any = np.where(missing, values[:, i], known)
+            result.isetitem(i, pd.array(filled).astype(kind))
     return result
 
 

@@ -16,9 +16,9 @@ from ..data.shards import Shards
 from ..mixtures.covariance_rule import CovarianceRule
 from ..mixtures.em import EMResult
 from ..mixtures.gaussian import Gaussians, component_log_densities, precisions_cholesky, rows_from_noise
-from ..mixtures.gaussian_fit import collapsed_components, fit_gaussians
+from ..mixtures.gaussian_fit import fit_gaussians
 from ..mixtures.gaussian_start import start_gaussians
-from ..mixtures.missing import check_seen, fit_missing, missing_component_log_densities
+from ..mixtures.missing import check_seen, missing_component_log_densities
 from ..mixtures.missing_start import likeliest_start
 from ..mixtures.prepared import Prepared, filled
 from .gaussian_blocks import BaseGaussianBlocks
@@ -145,24 +145,26 @@ class GaussianMixture(BaseGaussianBlocks):
     def _found(
         self, rows: Tensor, weight: Tensor | None, generator: torch.Generator
     ) -> tuple[EMResult, list[int], int, CovarianceRule]:
-        missing = bool(rows.isnan().any())
-        if missing:
+        data = whole = Prepared(rows, weight)
+        if data.has_gaps:
             check_seen(rows, torch.ones(len(rows), device=rows.device) if weight is None else weight)
-            data, variances = filled(rows, weight)
+            whole, variances = filled(rows, weight)
         else:
-            data = Prepared(rows, weight)
             variances = data.variances
         rule = self._rule(variances)
-        settings: dict[str, Any] = {"rule": rule, "tolerance": float(self.tol), "max_iter": int(self.max_iter)}
-        if missing:
-            if self.means_init is not None or hasattr(self, "means_"):
-                start = self._start(data, rule, generator).each(lambda part: part[0])
-            else:
-                start = likeliest_start(rows, weight, lambda some: self._start(some, rule, generator), rule, generator)
-            found = fit_missing(rows, start, weight=weight, **settings)
-            return found, collapsed_components(found.parameters, data.total, rule).tolist(), 0, rule
-        start = self._start(data, rule, generator)
-        fit = fit_gaussians(data, start, n_seedings=int(self.n_seedings), generator=generator, **settings)
+        if data.has_gaps and self.means_init is None and not hasattr(self, "means_"):
+            start = likeliest_start(rows, weight, lambda some: self._start(some, rule, generator), rule, generator)
+        else:
+            start = self._start(whole, rule, generator)
+        fit = fit_gaussians(
+            data,
+            start,
+            rule=rule,
+            tolerance=float(self.tol),
+            max_iter=int(self.max_iter),
+            n_seedings=int(self.n_seedings),
+            generator=generator,
+        )
         return fit.found, fit.collapsed.tolist(), fit.n_seeded, rule
 
     def _rule(self, variances: Tensor) -> CovarianceRule:

@@ -19,6 +19,7 @@ __all__ = [
     "rows_from_noise",
     "sample",
     "stacked",
+    "unstacked",
 ]
 
 KINDS = ("full", "tied", "diag", "spherical")
@@ -81,6 +82,13 @@ def stacked(mixtures: Sequence[Gaussians]) -> Gaussians:
         torch.stack(parts) for parts in zip(*(mixture[:3] for mixture in mixtures), strict=True)
     )
     return Gaussians(weights, means, covariances, mixtures[0].kind)
+
+
+def unstacked(stack: Gaussians) -> list[Gaussians]:
+    """The mixtures on a leading axis, one by one; one without such an axis is itself."""
+    if stack.means.ndim == 2:
+        return [stack]
+    return [stack.each(lambda part, i=i: part[i]) for i in range(len(stack.means))]
 
 
 def precisions_cholesky(gaussians: Gaussians) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -10,8 +9,9 @@ from torch import Tensor
 
 from .covariance_rule import CovarianceRule, log_prior
 from .em import EMResult, em
-from .gaussian import Gaussians, component_log_densities
+from .gaussian import Gaussians, component_log_densities, unstacked
 from .gaussian_sums import expectations
+from .missing import fit_missing, impute, missing_component_log_densities
 from .moments import Moments, maximised
 from .prepared import Prepared
 
@@ -53,7 +53,7 @@ def fit_gaussians(
     one after the other: rows are read once for all.
 
     Args:
-        rows: (n, F), float32 or float64, without missing values; those of `fit_missing` may have some.
+        rows: (n, F), float32 or float64; NaN where a value is missing, which `fit_missing` leaves out.
         start: where EM begins; R starts have a leading axis in weights, means and covariances.
         weight: how many rows each row counts as, (n,).
         rule: what keeps covariances from collapsing; nothing by default.
@@ -82,11 +82,12 @@ def fit_gaussians(
     """
     data = rows if isinstance(rows, Prepared) else Prepared(rows, weight)
     rule = CovarianceRule() if rule is None else rule
-    best = likeliest(data, start.each(lambda part: part.to(data.rows.device, torch.float64)), rule, tolerance, max_iter)
+    run = _likeliest_of_seen if data.has_gaps else likeliest
+    best = run(data, start.each(lambda part: part.to(data.rows.device, torch.float64)), rule, tolerance, max_iter)
     for n_seeded in range(1, n_seedings + 1 if _curable(data, best.gaussians) else 1):
         if not len(best.collapsed) or generator is None:
             break
-        again = likeliest(data, _seeded(data, best, generator), rule, tolerance, max_iter)
+        again = run(data, _seeded(data, best, generator), rule, tolerance, max_iter)
         if _standing(again) > _standing(best):
             best = again._replace(n_seeded=n_seeded)
     return best
@@ -111,11 +112,22 @@ def likeliest(data: Prepared, start: Gaussians, rule: CovarianceRule, tolerance:
     if start.means.ndim == 2:
         return GaussianFit(found.parameters, found, collapsed_components(found.parameters, data.total, rule), 0)
     fits = []
-    for i in range(len(start.means)):
-        gaussians = found.parameters.each(lambda part, i=i: part[i])
+    for i, gaussians in enumerate(unstacked(found.parameters)):
         bounds: list[float] = [step[i] for step in found.bounds]  # type: ignore[index]
         own = found._replace(parameters=gaussians, bounds=bounds)
         fits.append(GaussianFit(gaussians, own, collapsed_components(gaussians, data.total, rule), 0))
+    return max(fits, key=_standing)
+
+
+def _likeliest_of_seen(
+    data: Prepared, start: Gaussians, rule: CovarianceRule, tolerance: float, max_iter: int
+) -> GaussianFit:
+    """The same for rows with missing values, from one start after the other."""
+    fits = []
+    for one in unstacked(start):
+        found = fit_missing(data.rows, one, weight=data.weight, rule=rule, tolerance=tolerance, max_iter=max_iter)
+        collapsed = collapsed_components(found.parameters, data.total, rule)
+        fits.append(GaussianFit(found.parameters, found, collapsed, 0))
     return max(fits, key=_standing)
 
 
@@ -158,17 +170,23 @@ def _curable(data: Prepared, gaussians: Gaussians) -> bool:
 def _seeded(data: Prepared, fit: GaussianFit, generator: torch.Generator) -> Gaussians:
     """Collapsed components at rows drawn anew, each with half the weight of the component that is likeliest there.
 
-    And with its covariance: one as broad as all rows would go for the same far row again.
+    And with its covariance: one as broad as all rows would go for the same far row again. What is missing of a row is
+    what the others expect there.
     """
     weights, means, covariances, kind = fit.gaussians.each(torch.clone)
     n, which = len(data.rows), fit.collapsed
     share = torch.ones(n, dtype=torch.float64) if data.weight is None else data.weight.double().cpu()
+    share = share * (~data.rows.isnan()).any(dim=1).cpu() if data.has_gaps else share
     drawn = torch.rand(len(which), generator=generator, dtype=torch.float64, device=generator.device).cpu()
     total = share.cumsum(0)
     chosen = torch.searchsorted(total, drawn * total[-1], right=True).clamp_max(n - 1).to(data.rows.device)
     rows = data.rows[chosen].double()
-    joint = component_log_densities(rows, fit.gaussians) + weights.log()
-    joint[:, which] = -math.inf
+    others = fit.gaussians._replace(weights=weights.index_fill(0, which, 0.0))
+    if rows.isnan().any():
+        joint = missing_component_log_densities(rows, others) + others.weights.log()
+        rows = impute(rows, others)
+    else:
+        joint = component_log_densities(rows, others) + others.weights.log()
     parents = joint.argmax(dim=1)
     means[which] = rows
     if kind != "tied":

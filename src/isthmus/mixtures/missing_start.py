@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .covariance_rule import CovarianceRule
-from .gaussian import Gaussians
+from .gaussian import Gaussians, unstacked
 from .missing import draw_missing, fit_missing, impute
 from .prepared import Prepared, filled
 
@@ -53,7 +53,7 @@ def likeliest_start(
     found = [
         fit_missing(rows, one, weight=weight, rule=rule, tolerance=0.0, max_iter=SHORT_STEPS)
         for whole in _filled(rows, weight, rule, generator)
-        for one in _each(starts(whole))
+        for one in unstacked(starts(whole))
     ]
     best: Gaussians = max(found, key=lambda run: run.bounds[-1]).parameters
     return best
@@ -63,11 +63,6 @@ def _sees_all(rows: Tensor, weight: Tensor | None) -> bool:
     """Whether each column has values enough in rows that count."""
     counted = rows if weight is None else rows[weight > 0]
     return len(counted) >= SOME_ROWS // 2 and bool((~counted.isnan()).any(dim=0).all())
-
-
-def _each(stack: Gaussians) -> Iterator[Gaussians]:
-    for i in range(len(stack.means)):
-        yield Gaussians(stack.weights[i], stack.means[i], stack.covariances[i], stack.kind)
 
 
 def _filled(

@@ -52,6 +52,11 @@ class Prepared:
         return rows.new_ones(len(rows)).double() if self.weight is None else self.weight[here].double()
 
     @cached_property
+    def has_gaps(self) -> bool:
+        """Whether a value is missing, NaN."""
+        return any(bool(self.rows[here].isnan().any()) for here in self.blocks())
+
+    @cached_property
     def total(self) -> float:
         """How many rows there are, by their weights."""
         return float(len(self.rows) if self.weight is None else self.weight.sum(dtype=torch.float64))
