@@ -8,7 +8,7 @@ import torch
 
 import isthmus.estimators.gaussian_blocks as gaussian_blocks
 from isthmus.data import Shards
-from isthmus.estimators import GaussianMixture
+from isthmus.estimators import GaussianMixture, KMeans
 from isthmus.mixtures.conditional import conditional
 from isthmus.mixtures.missing import impute
 
@@ -81,6 +81,17 @@ def test_weights_count_as_rows_in_blocks_as_well():
     repeated = GaussianMixture(2, **settings).fit(rows.repeat(weight, axis=0))
     assert weighted.n_seen_ == weight.sum()
     assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, abs=1e-6)
+
+
+def test_shards_may_begin_with_a_gap():
+    rows = with_gaps()
+    rows[0], rows[1, 0] = np.nan, np.nan
+    settings = {"tol": 1e-6, "random_state": 0}
+    whole, parts = (GaussianMixture(2, **settings).fit(lay_out(rows)) for lay_out in (np.asarray, shards))
+    assert parts.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-4)
+    np.testing.assert_array_equal(parts.impute(shards(rows)), parts.impute(rows))
+    with pytest.raises(ValueError, match="got nan in row 0, column 0"):
+        KMeans(2).fit(shards(rows))
 
 
 def test_mini_batches_with_gaps():

@@ -79,7 +79,7 @@ class Shards:
         self.name, self.buffer_bytes = name or (first.name if len(sources) == 1 else "the shards"), buffer_bytes
         row = np.empty((1, *first.shape[1:]), first.dtype)
         first.fill([(0, 1, row)])
-        self.dtype = check_examples(row, first.name).dtype
+        self.dtype = check_examples(row, first.name, missing=True).dtype  # a model that takes no NaN refuses it
         for source in sources:
             if source.shape[1:] != first.shape[1:] or source.dtype != first.dtype:
                 raise ValueError(
