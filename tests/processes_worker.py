@@ -1,4 +1,4 @@
-"""What several processes do together in test_processes.py: `python processes_worker.py WHAT FOLDER`.
+"""What several processes do together in test_processes.py and test_sharded.py: each calls one of these functions.
 
 The first process writes `result-N` (N processes): weights of several runs, scores, and what was recorded.
 """
@@ -6,7 +6,6 @@ The first process writes `result-N` (N processes): weights of several runs, scor
 from __future__ import annotations
 
 import os
-import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -199,14 +198,11 @@ def full(folder: Path) -> None:
     if not is_first_by_name():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
-    fit(vae(), ELBO(), X, replace(SETTINGS, sharded=True, patience=None), folder=folder / "run")
+    try:
+        fit(vae(), ELBO(), X, replace(SETTINGS, sharded=True, patience=None), folder=folder / "run")
+    finally:  # what it says of that is written to a file as well
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def is_first_by_name() -> bool:
     return os.environ.get("RANK", "0") == "0"
-
-
-if __name__ == "__main__":
-    {f.__name__: f for f in (equal, compiled, muon, sharded, long, different, diverging, full)}[sys.argv[1]](
-        Path(sys.argv[2])
-    )

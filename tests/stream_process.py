@@ -1,14 +1,13 @@
 """Work on a file larger than the memory it gets, in a process that says how much it took.
 
-`python stream_process.py WHAT FILE FOLDER` prints as JSON the growth of resident memory, in bytes, above what the
-interpreter and the libraries take. WHAT is "fit" (go on from the newest checkpoint in FOLDER to the end of two epochs,
-then write the weights) or "estimate" (all that estimators do with rows).
+`growth(what, file, folder)` prints as JSON the growth of resident memory, in bytes, above what the interpreter and the
+libraries take. `what` is "fit" (go on from the newest checkpoint in the folder to the end of two epochs, then write
+the weights) or "estimate" (all that estimators do with rows).
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +60,8 @@ def estimate(rows: Shards) -> None:
     PCA(2).fit(rows).squared_error(rows)
 
 
-if __name__ == "__main__":
+def growth(what: str, file: Path, folder: Path) -> None:
     torch.set_num_threads(1)
-    what, file, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     small = np.random.default_rng(0).random((3000, 64))
     estimate(Shards(small, buffer_bytes=2**16))  # what libraries load and allocate at their first use
     before = memory("VmRSS")

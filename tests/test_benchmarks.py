@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from processes_starting import Started
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("bench_*.py"))
 RESULTS = sorted((FOLDER / "results").glob("*.json"))
 
 
-def run(script: str, out: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """A script at its tiny size, where no environment of the peers is found."""
+def run(script: str, out: Path, *arguments: str) -> str:
+    """What a script prints at its tiny size, where no environment of the peers is found."""
     # Elsewhere, and with links to the scripts: the peers' environment is looked for beside their folder.
     elsewhere = out / "benchmarks"
     if not elsewhere.exists():
@@ -24,11 +23,13 @@ def run(script: str, out: Path, *arguments: str) -> subprocess.CompletedProcess:
         for path in FOLDER.glob("*.py"):
             (elsewhere / path.name).write_bytes(path.read_bytes())
         (out / "src").symlink_to(FOLDER.parent / "src", target_is_directory=True)
-    environment = {name: value for name, value in os.environ.items() if name != "ISTHMUS_DATA"}
-    return subprocess.run(
-        [sys.executable, str(elsewhere / f"{script}.py"), "--tiny", "--out", str(out / "results"), *arguments],
-        capture_output=True, text=True, timeout=300, env=environment,
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("ISTHMUS_DATA", raising=False)
+        arguments = ("--tiny", "--out", str(out / "results"), *arguments)
+        process = Started("processes_starting", "run_script", elsewhere / f"{script}.py", *arguments)
+    text = process.output(timeout=300)
+    assert process.returncode == 0, text
+    return text
 
 
 def check_fields(parts: dict) -> None:
@@ -57,8 +58,7 @@ def check_fields(parts: dict) -> None:
     ],
 )
 def test_a_script_runs_and_says_that_peers_are_left_out(script, parts, tmp_path):
-    done = run(script, tmp_path, "--only", *parts)
-    assert done.returncode == 0, done.stderr
+    text = run(script, tmp_path, "--only", *parts)
     (path,) = (tmp_path / "results").glob("*.json")
     found = json.loads(path.read_text())
     assert list(found) == parts
@@ -66,15 +66,15 @@ def test_a_script_runs_and_says_that_peers_are_left_out(script, parts, tmp_path)
     for part in found.values():
         if "peers" in part["results"]:
             assert "use make peers" in part["results"]["peers"]["left_out"]
-            assert "left out of the results" in done.stdout
+            assert "left out of the results" in text
             assert "pythae" not in json.dumps({**part["results"], "aims": None, "peers": None})
 
 
 def test_what_was_measured_at_this_commit_is_not_missing(tmp_path):
-    assert "times" in run("bench_small_tables", tmp_path).stdout
+    assert "times" in run("bench_small_tables", tmp_path)
     check_fields(json.loads((tmp_path / "results" / "small_tables.json").read_text()))
     written = (tmp_path / "results" / "small_tables.json").read_text()
-    assert run("bench_small_tables", tmp_path, "--missing").stdout == ""
+    assert run("bench_small_tables", tmp_path, "--missing") == ""
     assert (tmp_path / "results" / "small_tables.json").read_text() == written
 
 
@@ -83,8 +83,7 @@ def test_without_a_gpu_its_script_says_so(tmp_path):
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    done = run("bench_gpu", tmp_path)
-    assert (done.returncode, done.stdout) == (0, "no GPU here: nothing measured\n")
+    assert run("bench_gpu", tmp_path) == "no GPU here: nothing measured\n"
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)

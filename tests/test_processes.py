@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Laplace
 
+from isthmus.cli.main import main
 from isthmus.files import read_tensors
 from isthmus.model import draw
 from isthmus.processes import (
@@ -28,7 +29,7 @@ from isthmus.processes import (
     part_of_batch,
 )
 from isthmus.training.checkpoint import checkpoints
-from processes_starting import MOST, finish, needs_gloo, outputs, start
+from processes_starting import MOST, Started, finish, needs_gloo, outputs, start
 from training_cases import tree
 
 pytestmark = needs_gloo
@@ -92,7 +93,7 @@ def test_a_compiled_step_gives_the_same(tmp_path):
 # --- stopping and going on -----------------------------------------------------------------------------
 
 
-def reached(folder: Path, step: int, processes: list[subprocess.Popen]) -> None:
+def reached(folder: Path, step: int, processes: list[Started]) -> None:
     """Wait for a checkpoint at that step."""
     end = time.monotonic() + MOST
     while not any(int(path.stem[5:]) >= step for path in checkpoints(folder / "run")):
@@ -166,39 +167,17 @@ def test_other_data_in_another_process_is_refused_in_all(tmp_path):
     assert not checkpoints(tmp_path / "run")
 
 
-def test_torchrun_trains_and_evaluates_on_the_command_line(tmp_path):
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    arguments = [
-        "--data",
-        "digits",
-        "--hidden",
-        "16",
-        "--max-epochs",
-        "2",
-        "--random-state",
-        "0",
-        "--no-report",
-        "--json",
-    ]
-    results = {}
-    for name, launcher in (("alone", []), ("together", torchrun)):
-        command = [
-            sys.executable,
-            *launcher,
-            "-m",
-            "isthmus",
-            "train",
-            "vae",
-            *arguments,
-            "--out",
-            str(tmp_path / name),
-        ]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=MOST, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
-        assert done.returncode == 0, done.stderr
-        results[name] = json.loads(done.stdout)  # one object: the first process speaks, the others are silent
-    assert_equal_measures(results["alone"], results["together"])
+def test_torchrun_trains_and_evaluates_on_the_command_line(tmp_path, capsys):
+    arguments = "train vae --data digits --hidden 16 --max-epochs 2 --random-state 0 --no-report --json --out".split()
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "isthmus"]
+    done = subprocess.run(
+        [*torchrun, *arguments, str(tmp_path / "together")],
+        capture_output=True, text=True, timeout=MOST, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    together = json.loads(done.stdout)  # one object: the first process speaks, the other is silent
+    assert main([*arguments, str(tmp_path / "alone")]) == 0
+    assert_equal_measures(json.loads(capsys.readouterr().out), together)
     assert tree(tmp_path / "alone") == tree(tmp_path / "together")
 
 

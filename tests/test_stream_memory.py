@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -21,9 +20,8 @@ from isthmus.estimators.blocks import shards_of
 from isthmus.files import read_tensors
 from isthmus.training.checkpoint import checkpoints
 from isthmus.training.stream import Stream, checked_data
+from processes_starting import Started
 from training_cases import assert_same
-
-SCRIPT = Path(__file__).with_name("stream_process.py")
 
 linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
 
@@ -45,15 +43,16 @@ def large(request, tmp_path):
     path.unlink()
 
 
-def command(what: str, file: Path, folder: Path) -> list[str]:
+def started(what: str, file: Path, folder: Path) -> Started:
     folder.mkdir(exist_ok=True)
-    return [sys.executable, str(SCRIPT), what, str(file), str(folder)]
+    return Started("stream_process", "growth", what, file, folder)
 
 
 def growth(what: str, file: Path, folder: Path) -> int:
-    done = subprocess.run(command(what, file, folder), capture_output=True, text=True, timeout=3000, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["growth"]
+    process = started(what, file, folder)
+    text = process.output(timeout=3000)
+    assert process.returncode == 0, text
+    return json.loads(text)["growth"]
 
 
 def reached(folder: Path) -> int:
@@ -68,11 +67,11 @@ def test_training_killed_in_mid_epoch_is_training_that_was_not_and_takes_two_buf
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     most = growth("fit", large, whole)
     n_steps = -(-(large.stat().st_size // 1024) // 512)
-    with subprocess.Popen(command("fit", large, killed)) as child:
-        while reached(killed) < 1.4 * n_steps:
-            assert child.poll() is None
-            time.sleep(0.002)
-        child.send_signal(signal.SIGKILL)
+    child = started("fit", large, killed)
+    while reached(killed) < 1.4 * n_steps:
+        assert child.poll() is None, child.output()
+        time.sleep(0.002)
+    child.kill()
     assert n_steps < reached(killed) < 2 * n_steps
     assert not (killed / "result").exists()
     most = max(most, growth("fit", large, killed))
