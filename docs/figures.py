@@ -97,6 +97,9 @@ FIGURES = {
     "gaussian-mixture": Figure(
         lambda: isthmus.GaussianMixture(10, covariance_type="diag", **SEED), "digits", ("means",)
     ),
+    "iwae": Figure(
+        lambda: isthmus.IWAE(20, hidden=(256,), max_epochs=5, learning_rate=3e-3, **SEED), "mnist", ("samples",)
+    ),
     "k-sparse-autoencoder": Figure(k_sparse(44), "mnist", ("codes",)),
     "k-sparse-10": Figure(k_sparse(10), "mnist", ("codes",)),
     "k-sparse-filters": Figure(k_sparse(10), "mnist", ("filters", "--side", "decoder", "-n", "64")),
