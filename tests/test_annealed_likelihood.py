@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from isthmus.cli.main import main
-from isthmus.estimators import VAE
+from isthmus.estimators import PCA, VAE, Autoencoder, GaussianMixture
 from isthmus.evaluation import NoDensityError, evaluate
-from isthmus.evaluation.annealed import annealed_log_likelihood, spread_rows
+from isthmus.evaluation.annealed import annealed_gap, annealed_log_likelihood
+from isthmus.evaluation.annealed_measures import spread_rows
 from isthmus.evaluation.likelihood import importance_log_likelihood
 from isthmus.model import LatentVariableModel
 from test_likelihood import evidence, linear_gaussian, x  # noqa: F401  # x is a fixture
@@ -56,6 +57,18 @@ def test_many_rows_are_scored_some_at_a_time(x, monkeypatch):  # noqa: F811
     assert ((found.log_likelihood - evidence(model, x)) / found.standard_error).abs().max() < 4
 
 
+def test_the_gap_says_how_many_temperatures_are_enough(x):  # noqa: F811
+    model = linear_gaussian()
+    gaps = {n: annealed_gap(model, x, n, 32) for n in (3, 300)}
+    assert gaps[3].shape == (len(x),)
+    assert gaps[3].mean() > 0.5  # 3 are not
+    assert gaps[300].mean().abs() < 0.1
+    shift = torch.linspace(-1, 1, len(x), dtype=x.dtype)[:, None].expand_as(x)
+    told = annealed_gap(model, x, 3, 32, condition=shift)
+    torch.testing.assert_close(told, gaps[3])  # of a model whose decoder adds the condition, the same problem
+    torch.testing.assert_close(annealed_gap(model, x + 5, 3, 32), gaps[3])  # rows of its own
+
+
 def test_what_has_no_likelihood(x):  # noqa: F811
     model = linear_gaussian()
     with pytest.raises(ValueError, match="flat rows"):
@@ -72,7 +85,7 @@ def test_spread_rows():
 
 
 def test_evaluate_reports_it_beside_importance_sampling(digits, monkeypatch):
-    monkeypatch.setattr("isthmus.evaluation.annealed.ANNEALED_ROWS", 10)
+    monkeypatch.setattr("isthmus.evaluation.annealed_measures.ANNEALED_ROWS", 10)
     vae = VAE(n_components=2, hidden=(16,), max_epochs=3, random_state=0, device="cpu").fit(digits[:600])
     found = evaluate(vae, digits[600:650], n_importance_samples=500, n_temperatures=50)
     chosen = spread_rows(50, 10).numpy()
@@ -80,8 +93,20 @@ def test_evaluate_reports_it_beside_importance_sampling(digits, monkeypatch):
     annealed, gain = found["annealed_log_likelihood"], found["annealed_gain"]
     assert annealed.value - gain.value == pytest.approx(usual.mean(), abs=1e-3)
     assert abs(gain.value) < 2
+    assert abs(found["annealed_gap"].value) < 2
+    assert "10 simulated rows" in found["annealed_gap"].description
     assert "10 of the rows" in annealed.description
     assert "annealed_log_likelihood" not in {measure.name for measure in evaluate(vae, digits[600:650])}
+
+
+def test_models_without_one_say_so(digits):
+    exact = evaluate(PCA(2).fit(digits[:100]), digits[100:200], n_temperatures=5)
+    assert exact.notes[-1] == "annealed_log_likelihood: none. The log_likelihood of PCA is exact."
+    clusters = evaluate(GaussianMixture(2, covariance_type="diag").fit(digits[:100]), digits[100:], n_temperatures=5)
+    assert "GaussianMixture is exact" in clusters.notes[-1]
+    plain = evaluate(Autoencoder(2, hidden=(4,), max_epochs=1).fit(digits[:100]), digits[100:200], n_temperatures=5)
+    assert plain.notes[-1] == "annealed_log_likelihood: none. Autoencoder has no p(x)."
+    assert not any("annealed" in note for note in evaluate(PCA(2).fit(digits[:100]), digits[100:200]).notes)
 
 
 def test_on_the_command_line(digits, tmp_path, capsys):

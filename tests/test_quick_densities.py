@@ -8,7 +8,8 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from isthmus.distributions import FixedScaleNormal, normal
-from isthmus.evaluation.likelihood import _LeanBernoulli, importance_log_likelihood
+from isthmus.evaluation.lean import LeanBernoulli
+from isthmus.evaluation.likelihood import importance_log_likelihood
 from isthmus.heads import BernoulliHead, GaussianHead
 from isthmus.model import Conditional, LatentVariableModel
 from isthmus.priors import StandardNormal
@@ -19,8 +20,15 @@ def test_the_quick_bernoulli_is_torch_s(n_features: int):
     logits = 20 * torch.randn(50, 3, n_features)
     logits[0], logits[1], logits[2] = 80.0, -80.0, 0.0
     grey = torch.rand(3, n_features).round(decimals=1)
-    exact = Independent(Bernoulli(logits=logits.double(), validate_args=False), 1).log_prob(grey.double())
-    torch.testing.assert_close(_LeanBernoulli(logits).log_prob(grey).double(), exact, rtol=1e-6, atol=1e-4)
+    wide = logits.double().requires_grad_()
+    exact = Independent(Bernoulli(logits=wide, validate_args=False), 1).log_prob(grey.double())
+    torch.testing.assert_close(LeanBernoulli(logits).log_prob(grey).double(), exact, rtol=1e-6, atol=1e-4)
+    found = LeanBernoulli(logits.requires_grad_()).log_prob(grey)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-4)
+    factor = torch.randn(50, 3)
+    (slope,) = torch.autograd.grad((found * factor).sum(), logits)
+    (exact_slope,) = torch.autograd.grad((exact * factor).sum(), wide)
+    torch.testing.assert_close(slope.double(), exact_slope, rtol=1e-4, atol=1e-6)
 
 
 def test_half_precision_is_close_to_double():

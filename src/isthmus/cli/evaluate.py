@@ -27,8 +27,9 @@ class EvaluateOptions(RunDataOptions):
     importance_samples: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 0
     """Samples for the importance-weighted log-likelihood; 0 leaves it out. Published tables use 5,000."""
     annealed: int = 0
-    """Temperatures of annealed importance sampling, which scores 100 rows without the encoder; 0 leaves it out, 1,000
-    are a good number and take minutes."""
+    """Temperatures of annealed importance sampling, which scores 100 rows without the encoder, and says how far off it
+    may be; 0 leaves it out, 1,000 are a good number and take minutes. For models whose log p(x) is exact, or who have
+    none, a note says so."""
     json: bool = False
     """Print the result as JSON."""
 

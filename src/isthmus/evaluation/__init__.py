@@ -1,6 +1,6 @@
 """How good a model is, in numbers that do not depend on how they were computed."""
 
-from .annealed import AnnealedLikelihood, annealed_log_likelihood
+from .annealed import AnnealedLikelihood, annealed_gap, annealed_log_likelihood
 from .chunks import map_rows
 from .classification import evaluate_classifier
 from .evaluate import evaluate
@@ -24,6 +24,7 @@ __all__ = [
     "ReconstructionError",
     "RowNoise",
     "active_units",
+    "annealed_gap",
     "annealed_log_likelihood",
     "annealed_log_partition",
     "bound",

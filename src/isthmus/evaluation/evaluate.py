@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data.shards import Shards, is_large_map
-from .annealed import measures_of_decoder, measures_of_machine
+from .annealed_measures import measures_of_decoder, measures_of_machine
 from .chunks import CHUNK_SIZE
 from .classification import evaluate_classifier
 from .clusters import evaluate_clusters, has_clusters
@@ -62,8 +62,9 @@ def evaluate(
             on the other. Of a mixture, the rows of the fit, which BIC and AIC are for; labels are not needed there.
         y_train: its labels.
         n_importance_samples: samples of each example for the likelihood; 5000 is what papers report, 0 leaves it out.
-        n_temperatures: steps of annealed importance sampling, which scores a hundred of the rows without the encoder;
-            0 leaves it out, 1000 takes minutes.
+        n_temperatures: steps of annealed importance sampling, which scores a hundred of the rows without the encoder,
+            and says on simulated ones how far off it may be; 0 leaves it out, 1000 takes minutes. For models whose
+            log p(x) is exact, or who have none, a note says so.
         seed: seed of the noise of bounds, and there of the pixels of a model that was trained with dynamic
             binarisation; all else is of the pixels of seed 0, as the estimator draws them.
         binarisation: how X was binarised before, as `DataSet.binarisation` says; told with every likelihood.
@@ -84,26 +85,47 @@ def evaluate(
         (3.47, 'squared error per example')
     """
     if hasattr(estimator, "predict_log_proba"):
-        return evaluate_classifier(estimator, X, y)
-    if predicts_densities(estimator):
-        return evaluate_regressor(estimator, X, y)
-    if has_clusters(estimator):
-        return evaluate_clusters(estimator, X, y, X_train=X_train)
+        found = evaluate_classifier(estimator, X, y)
+    elif predicts_densities(estimator):
+        found = evaluate_regressor(estimator, X, y)
+    elif has_clusters(estimator):
+        found = evaluate_clusters(estimator, X, y, X_train=X_train)
+    else:
+        if (X_train is None) != (y_train is None):
+            raise ValueError("Expected X_train and y_train together, got one of them.")
+        train = None if X_train is None else (X_train, y_train)
+        found = _evaluate(estimator, X, y, train, (n_importance_samples, n_temperatures), seed, binarisation)
+    if not n_temperatures or "annealed_log_likelihood" in found:
+        return found
+    name = type(estimator).__name__
+    of_rows = "log_likelihood" in found and not predicts_densities(estimator)
+    why = f"The log_likelihood of {name} is exact" if of_rows else f"{name} has no p(x)"
+    return replace(found, notes=(*found.notes, f"annealed_log_likelihood: none. {why}."))
+
+
+def _evaluate(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    train: tuple[Any, Any] | None,
+    effort: tuple[int, int],
+    seed: int,
+    binarisation: Mapping[str, Any] | None,
+) -> Evaluation:
+    """Measures of a model that encodes and decodes rows."""
     X = Shards(X) if is_large_map(X) else X
-    if (X_train is None) != (y_train is None):
-        raise ValueError("Expected X_train and y_train together, got one of them.")
     measures, notes, scored = list(_reconstruction(estimator, X, given(estimator, y))), [], None
     try:
-        scored, likelihoods = _likelihood(estimator, X, y, (n_importance_samples, n_temperatures), seed, binarisation)
+        scored, likelihoods = _likelihood(estimator, X, y, effort, seed, binarisation)
         measures += likelihoods
     except NoDensityError as error:
         deterministic = getattr(estimator, "model_", None) is not None and not hasattr(estimator, "log_likelihood")
         notes.append(f"log_likelihood: none. {_DETERMINISTIC if deterministic else error}")
     if y is not None:
-        train = None if X_train is None else _labelled(estimator, X_train, y_train)
+        learned = None if train is None else _labelled(estimator, *train)
         test = _labelled(estimator, X, y)
         try:
-            measures += list(_probes(train, test))
+            measures += list(_probes(learned, test))
             if given(estimator, y):
                 notes.append("probe accuracies: the decoder is told y, so that codes need not tell it.")
         except ValueError as error:  # one class, too few rows, and whatever else a classifier can't learn

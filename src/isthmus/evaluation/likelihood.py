@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent
 
 from ..distributions import Point
 from ..inference.importance import WeightSums
@@ -16,6 +15,7 @@ from ..model import Batch, LatentVariableModel, Layer, Trace
 from ..objectives.elbo import layer_rate
 from ..training.memory import keep_freed_memory
 from .chunks import device_of, evaluating, map_rows
+from .lean import lean
 from .mean import Mean
 from .noise import RowNoise, row_keys
 
@@ -78,37 +78,6 @@ def _rate(layer: Layer) -> Tensor:
     return z.new_zeros(z.shape[-2]) if q is prior else layer_rate(layer)
 
 
-class _LeanBernoulli(Distribution):
-    """Independent Bernoullis whose log-likelihood takes few passes over its terms, and one logarithm for many.
-
-    Between large matrix products memory traffic and logarithms are what time goes into: importance sampling of images
-    gains a fifth over `torch.distributions.Bernoulli`.
-    """
-
-    def __init__(self, logits: Tensor) -> None:
-        self.logits = logits
-        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """x l - log(1 + exp(l)), as (x - 1/2) l - |l| / 2 + log(sigmoid(|l|)), summed; x may be grey."""
-        size = self.logits.abs()
-        log_prob = (self.logits * (value - 0.5)).sub_(size, alpha=0.5).sum(-1)
-        # Sigmoids of sizes are at least 1/2: products of so many stay far above the smallest float32.
-        together = 112
-        whole = size.shape[-1] - size.shape[-1] % together
-        likely = size.sigmoid_()
-        log_prob += likely[..., :whole].unflatten(-1, (-1, together)).prod(-1).log().sum(-1)
-        return log_prob + likely[..., whole:].prod(-1).log()
-
-
-def _lean(trace: Trace) -> Trace:
-    """The same trace, with the same likelihood in a quicker form if there is one."""
-    p = trace.p
-    if isinstance(p, Independent) and isinstance(p.base_dist, Bernoulli) and p.reinterpreted_batch_ndims == 1:
-        return trace._replace(p=_LeanBernoulli(p.base_dist.logits))
-    return trace
-
-
 def _plan(n_samples: int, n_features: int, max_elements: int | None, device: torch.device) -> tuple[int, int]:
     """Rows and samples of one pass; they depend on nothing that changes from batch to batch.
 
@@ -153,7 +122,7 @@ def _stream(
             noise = RowNoise(keys, seed, first_sample=first)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 trace = model.trace(batch, min(n_pass, n_samples - first), noise)
-            state = accumulate(state, _lean(trace))
+            state = accumulate(state, trace._replace(p=lean(trace.p)))
         return state or ()
 
     with evaluating(model):
