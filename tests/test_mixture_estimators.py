@@ -204,6 +204,25 @@ def test_on_the_command_line(tmp_path, capsys, monkeypatch):
         assert message in capsys.readouterr().err.replace("\n", " ")
 
 
+@pytest.mark.parametrize(("n_components", "n_features", "written"), [(3, 4, True), (17, 4, False), (3, 9, False)])
+def test_means_of_a_table_are_drawn_with_their_numbers_where_there_is_room(n_components, n_features, written):
+    from isthmus.report.clusters import cluster_centres
+    from isthmus.report.style import LIGHT
+    from isthmus.report.view import DataView, ModelView
+
+    data = load_data(np.random.RandomState(0).randn(100, n_features) * 100 + [1e4, *[0] * (n_features - 1)])
+    model = KMeans(n_components, random_state=0).fit(data.x_train)
+    (axes,) = cluster_centres(ModelView("k-means", model, DataView.of(data)), LIGHT).axes
+    order = np.argsort(-model.counts_, kind="stable")
+    drawn = {(text.get_position()[0] - 0.5, n_components - 0.5 - text.get_position()[1]): text for text in axes.texts}
+    assert len(drawn) == (n_components * n_features if written else 0)
+    for (column, row), text in drawn.items():
+        center = model.cluster_centers_[order[int(row)], int(column)]
+        assert float(text.get_text()) == pytest.approx(center, rel=6e-3)
+        assert "e" not in text.get_text()
+    assert [label.get_text() for label in axes.get_yticklabels()][::-1] == [str(k) for k in order]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("images", [True, False])
 def test_a_report_of_mixtures(images, tmp_path):

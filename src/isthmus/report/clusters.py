@@ -50,12 +50,16 @@ def shares(view: ModelView) -> np.ndarray:
     return np.asarray(estimator.counts_) / max(float(np.sum(estimator.counts_)), 1e-300)
 
 
+def order(view: ModelView) -> np.ndarray:
+    """Numbers of the clusters that are shown, the largest first."""
+    return np.argsort(-shares(view), kind="stable")[:MOST_SHOWN]
+
+
 def means(view: ModelView) -> np.ndarray:
     """Means of the clusters, the largest first, in the units and the shape of the data, (K, *feature_shape)."""
     estimator = view.estimator
     found = estimator.means_ if hasattr(estimator, "means_") else estimator.cluster_centers_
-    order = np.argsort(-shares(view), kind="stable")[:MOST_SHOWN]
-    return found[order].reshape(len(order), *estimator.feature_shape_) * estimator.scaling_.scale
+    return found[order(view)].reshape(-1, *estimator.feature_shape_) * estimator.scaling_.scale
 
 
 def covariances(view: ModelView) -> np.ndarray | None:
@@ -75,10 +79,12 @@ def covariances(view: ModelView) -> np.ndarray | None:
 
 
 def cluster_centres(view: ModelView, theme: Theme, n: int | None = None) -> Figure | np.ndarray:
-    """Means of the clusters as images, the largest first; of a table as a map of colours, a row each."""
+    """Means of the clusters as images, the largest first; of a table as a map of colours, a row each, with numbers."""
     shown = means(view)[: n or MOST_SHOWN]
     if view.data.style is None:
-        return tables.row_heatmap(view.data.table(shown), theme, names=view.data.feature_names)
+        rows, labels = shown.reshape(len(shown), -1), [str(k) for k in order(view)[: len(shown)]]
+        names = view.data.feature_names
+        return tables.row_heatmap(view.data.table(shown), theme, names=names, numbers=rows, labels=labels)
     columns = min(len(shown), 8 if len(shown) > 10 else 5)
     return grid(view.data.tiles(shown, theme), columns, theme)
 
@@ -170,7 +176,7 @@ def components(studio: Studio) -> Section:
         if studio.data.style is not None:
             pictures.append(studio.pixels(f"means-{name}", draw, alt, title))
         else:
-            caption = "A row for each component, in standard deviations of the data."
+            caption = "A row for each component, by its number, in colours of standard deviations of the data."
             pictures.append(studio.chart(f"means-{name}", draw, alt, title, caption))
         alt = f"Examples as points in the colours of the {n} components of {view.name}."
         caption = "Crosses are means." + (

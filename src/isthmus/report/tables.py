@@ -19,6 +19,9 @@ __all__ = ["explained_variance", "feature_fit", "row_heatmap", "samples_over_dat
 NAMED_FEATURES = 24
 """Features up to which each has a line with its name."""
 
+NUMBERED_ROWS, NUMBERED_FEATURES = 16, 8
+"""Up to which the cells of rows as colours have room for numbers."""
+
 
 def explained_variance(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     """Share of each feature's variance that its reconstruction explains, (d,), 1 at best; NaN for a constant."""
@@ -53,11 +56,27 @@ def feature_fit(shares: Mapping[str, np.ndarray], names: Sequence[str] | None = 
     return figure
 
 
-def row_heatmap(rows: np.ndarray, theme: Theme = LIGHT, *, names: Sequence[str] | None = None) -> Figure:
-    """Standardised rows (n, d) as colours: the second colour below the mean, the accent above it."""
+def row_heatmap(
+    rows: np.ndarray,
+    theme: Theme = LIGHT,
+    *,
+    names: Sequence[str] | None = None,
+    numbers: np.ndarray | None = None,
+    labels: Sequence[str] = (),
+) -> Figure:
+    """Standardised rows (n, d) as colours: the second colour below the mean, the accent above it.
+
+    Args:
+        rows: standardised, (n, d).
+        theme: colours.
+        names: of the features.
+        numbers: to write into the cells where there is room, (n, d).
+        labels: of the rows.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
-    figure = new_figure(4.0, 2.4, theme)
+    written = numbers is not None and len(rows) <= NUMBERED_ROWS and rows.shape[1] <= NUMBERED_FEATURES
+    figure = new_figure(4.0, max(2.4, 0.9 + 0.22 * len(rows)) if written else 2.4, theme)
     axes: Axes = figure.add_subplot()
     colours = LinearSegmentedColormap.from_list("signed", [theme.models[1], theme.tile, theme.models[0]])
     n = rows.shape[1]
@@ -69,6 +88,13 @@ def row_heatmap(rows: np.ndarray, theme: Theme = LIGHT, *, names: Sequence[str] 
     axes.spines["bottom"].set_visible(False)
     axes.set_yticks([])
     axes.set_xticks([])
+    if written and numbers is not None:
+        for (row, column), number in np.ndenumerate(numbers[::-1]):
+            at = column + 0.5, row + 0.5
+            text = f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"
+            axes.text(*at, text, ha="center", va="center", fontsize=6.5 if n < 7 else 5.5, color=theme.ink)
+    if 0 < len(labels) <= NAMED_FEATURES:
+        axes.set_yticks(np.arange(len(labels)) + 0.5, list(labels)[::-1], fontsize=7)
     if names is not None and n <= NAMED_FEATURES:
         axes.set_xticks(np.arange(n) + 0.5, [shorten(name, 14) for name in names], rotation=90, fontsize=7)
     return figure
