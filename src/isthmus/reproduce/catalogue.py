@@ -9,6 +9,7 @@ from .table import Table
 __all__ = ["NAMES", "find_table"]
 
 NAMES: dict[str, str] = {
+    "annealed": "Claim: annealed importance sampling finds a VAE's log p(x) to within half a nat, and says so",
     "capacity": "Claim: the marginal likelihood chooses the size of the code",
     "contractive": "Rifai et al. (2011): contractive autoencoders",
     "dimensionality": "Hinton and Salakhutdinov (2006): deep autoencoder against PCA",
