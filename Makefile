@@ -17,6 +17,8 @@ BENCH ?=
 NAMES ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, every process that a test starts compiles all of Isthmus again.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help env demo test lint docs bench figures peers lock clean
@@ -31,9 +33,11 @@ env: $(READY) ## create .venv with Isthmus and all that it and its tests need
 demo: $(READY) ## train, measure and draw a small model, in a minute, on data that comes along
 	@$(BIN)/isthmus demo
 
+# Each core has a process of its own; where two want both cores, they wait for each other.
+test: export OMP_NUM_THREADS := 1
 test: $(READY) ## run the fast tests and the examples in docstrings; TESTS=tests/test_layout.py runs a part
 	@echo "Tests: with data from $${ISTHMUS_DATA:-nowhere (ISTHMUS_DATA is not set, so tests on real data are skipped)}"
-	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --durations=5 $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal --durations=5 $(TESTS)
 
 lint: $(READY) ## check style (ruff) and types (pyrefly)
 	@echo "Style: ruff check"
