@@ -20,7 +20,7 @@ from .posterior import Posterior, Step
 from .problem import Problem, finite_start
 from .starts import mixture_of, other_optima
 from .variational import FEW, MeanFieldFit, fit_mean_field, mean_field_noise
-from .weigh import DOUBTED_KHAT, MORE, TRUSTED_KHAT, Weighed, weigh, weigh_surely
+from .weigh import DOUBTED_KHAT, TRUSTED_KHAT, Weighed, weigh, weigh_surely
 
 __all__ = ["fit_posterior"]
 
@@ -63,8 +63,8 @@ def fit_posterior(
             normal distributions; "alpha" for Renyi's divergence. These by stochastic gradients for other families.
         start: where to begin: a vector, or values of the parameters by name; the origin unless said.
         n_draws: fixed draws, even; max(32, 2 dim) unless said.
-        n_weighed: fresh draws that are weighed; of Student's t twice as many, and of the last family ten times where
-            k-hat of these is between 0.4 and 0.7.
+        n_weighed: fresh draws that are weighed; of Student's t twice as many, and at least 20,000 of a last family
+            whose k-hat is between 0.4 and 0.7.
         n_starts: how many of the places where scattered points end may lead to no other optimum before it is believed
             that there is none; 0 to look for none.
         batched: whether the function takes (S, dim); found out unless said.
@@ -150,7 +150,7 @@ def _climbing(
     if tails is not None and tried[0][1].khat > DOUBTED_KHAT:
         # What heavier tails weigh is told at once; a tail beyond the reach of a normal's few draws, by many more.
         # Twice as many draws, as a part of them is lost where the normal would have done.
-        tried.append((tails, weigh_surely(target, tails.family, 2 * n_weighed, generator, MORE * n_weighed)))
+        tried.append((tails, weigh_surely(target, tails.family, 2 * n_weighed, generator)))
         if not _is_good(*tried[1]):
             tried[0] = first, weigh_surely(target, first.family, n_weighed, generator)
     if not any(_is_good(*pair) for pair in tried):

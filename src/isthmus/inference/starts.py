@@ -18,7 +18,9 @@ from .variational import DENSE, MeanFieldFit, guarded, mean_field_at
 __all__ = ["mixture_of", "other_optima"]
 
 Vector = NDArray[np.float64]
+DENSER = 1.0  # nats above the optimum's density: points that end there may lead to another one within its scale
 MOST = 8  # optima to look for
+ALIKE = 0.6  # log scales of one optimum, found from few draws and from more
 WORSE = 12.0  # nats; an optimum of that much less evidence holds nothing of the posterior
 SCATTERED, CLIMBS = 64, 12  # points, and steps that they climb, to find mass far from the known optimum
 NEARLY = 20.0  # nats, and 2 a dimension, below the optimum's density: points that end there may lead to another one
@@ -47,14 +49,13 @@ def other_optima(
     rough, longest = MeanFieldObjective(fit.objective.log_density, few), guarded(names)
     found, starts, tried = [fit], _ends(fit, generator), 0
     while starts and len(found) <= MOST and tried < n_starts + len(found) - 1:
-        at, tried = starts.pop(0), tried + 1
-        theta = np.concatenate([at, fit.optimum.theta[dim:]])
+        theta, tried = starts.pop(0), tried + 1
         value, gradient = rough.value_and_gradient(theta)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             continue
         led = lbfgs(
             rough.value_and_gradient, theta, hessian=hessian, tolerance=0.03, max_iter=20,
-            enough=lambda theta: any(_same(theta, known) for known in found),
+            enough=lambda theta: any(_same(theta, known, within=0.3) for known in found),
         )  # fmt: skip
         if any(_same(led.theta, known) for known in found):
             continue
@@ -68,7 +69,7 @@ def other_optima(
         other = mean_field_at(fit.objective.log_density, fit.objective, optimum)
         if optimum.converged and other.response is not None and not any(_same(optimum.theta, k) for k in found):
             found.append(other)
-            starts.append(-optimum.theta[:dim])
+            starts.append(np.concatenate([-optimum.theta[:dim], optimum.theta[dim:]]))
     best = min(one.optimum.value for one in found)
     others = [one for one in found[1:] if one.optimum.value < best + WORSE]
     return sorted(others, key=lambda one: one.optimum.value)
@@ -109,7 +110,7 @@ def _scattered(location: Tensor, unit: Tensor, generator: torch.Generator) -> Te
 
 
 def _ends(fit: MeanFieldFit, generator: torch.Generator) -> list[Vector]:
-    """Where scattered points end that climb the density, away from the known optimum and each other, densest first.
+    """Parameters (m, log s) where scattered points end that climb the density, away from each other, densest first.
 
     Where one normal distribution is all there is, the first step takes all of them to its mean. Of a far mode's basin
     they need to hit a half-space, in which a good share of them lies in any dimension; of one much narrower than the
@@ -120,13 +121,18 @@ def _ends(fit: MeanFieldFit, generator: torch.Generator) -> list[Vector]:
         return []
     location, unit = response.location.detach(), response.factor.detach()
     ends, values = _climbed(target, location, unit, _scattered(location, unit, generator))
-    kept, own = [torch.zeros_like(location)], target.values(location[None])[0]
+    dim, kept, starts = len(location), [torch.zeros_like(location)], []
+    gains = values - target.values(location[None])
     for index in values.argsort(descending=True):
-        if values[index] < own - NEARLY - 2 * len(location) or len(kept) > MOST:  # a wider mode is less dense
+        gain = float(gains[index])
+        if gain < -NEARLY - 2 * dim or len(kept) > MOST:  # a wider mode is less dense
             break
-        if all((ends[index] - other).norm() > _apart(len(location)) for other in kept):
+        if all((ends[index] - other).norm() > _apart(dim) for other in kept[gain > DENSER :]):
             kept.append(ends[index])
-    return [(location + unit @ at).double().cpu().numpy() for at in kept[1:]]
+            # Of as much mass as the known optimum holds, its volume is less by as much as its density is more.
+            log_scale = fit.optimum.theta[dim:] - np.clip(gain / dim, -2, 2)
+            starts.append(np.concatenate([(location + unit @ ends[index]).double().cpu().numpy(), log_scale]))
+    return starts
 
 
 def _climbed(target: LogDensity, location: Tensor, unit: Tensor, whitened: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,9 +171,13 @@ def _apart(dim: int) -> float:
     return 1.0 + 0.1 * dim**0.5
 
 
-def _same(theta: Vector, known: MeanFieldFit) -> bool:
-    """Whether means are within one standard deviation, by linear response, in every direction."""
+def _same(theta: Vector, known: MeanFieldFit, within: float = 1.0) -> bool:
+    """Whether means are within so many of `_apart`, by linear response, in every direction, and scales alike.
+
+    A fit across two modes and one of either have means that are near, in terms of the first.
+    """
     dim = len(theta) // 2
     factor = known.response.factor.detach().double().cpu().numpy() if known.response is not None else np.eye(dim)
     apart = np.linalg.solve(factor, theta[:dim] - known.optimum.theta[:dim])
-    return bool(np.sqrt(apart @ apart) < _apart(dim))
+    scales = np.abs(theta[dim:] - known.optimum.theta[dim:])
+    return bool(np.sqrt(apart @ apart) < within * _apart(dim) and scales.max() < within * ALIKE)

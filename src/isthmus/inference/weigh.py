@@ -13,7 +13,7 @@ from .draws import standard_draws
 from .families import Family, LinearFamily
 from .importance import ImportanceSample
 
-__all__ = ["DOUBTED_KHAT", "MORE", "TRUSTED_KHAT", "Weighed", "weigh", "weigh_surely"]
+__all__ = ["DOUBTED_KHAT", "TRUSTED_KHAT", "Weighed", "weigh", "weigh_surely"]
 
 TRUSTED_KHAT = 0.7
 """Above it, no estimate from the draws is to be trusted (Vehtari et al. 2024)."""
@@ -21,8 +21,7 @@ TRUSTED_KHAT = 0.7
 DOUBTED_KHAT = 0.4
 """From here up to that, k-hat is told from more draws: of few, a tail that is out of their reach looks short."""
 
-MORE = 10
-"""Times as many."""
+MANY = 20_000  # draws, of which a tail that matters is in reach
 
 
 class Weighed(NamedTuple):
@@ -102,14 +101,9 @@ def weigh(log_density: LogDensity, family: Family, n_draws: int, generator: torc
     return Weighed(family, sample, draws, float(sample.khat), float(ratio.mean()), error, outside)
 
 
-def weigh_surely(
-    log_density: LogDensity, family: Family, n_draws: int, generator: torch.Generator, n_more: int | None = None
-) -> Weighed:
-    """The same, with more draws where k-hat of so many is below what is trusted, but not far below; ten times as many.
-
-    `n_more` is another number of these.
-    """
+def weigh_surely(log_density: LogDensity, family: Family, n_draws: int, generator: torch.Generator) -> Weighed:
+    """The same, with many more draws where k-hat of so many is below what is trusted, but not far below."""
     weighed = weigh(log_density, family, n_draws, generator)
-    if DOUBTED_KHAT < weighed.khat <= TRUSTED_KHAT:
-        return weigh(log_density, family, MORE * n_draws if n_more is None else n_more, generator)
+    if DOUBTED_KHAT < weighed.khat <= TRUSTED_KHAT and n_draws < MANY:
+        return weigh(log_density, family, MANY, generator)
     return weighed
