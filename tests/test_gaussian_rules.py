@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from gaussian_cases import bumps
+from isthmus.estimators import GaussianMixture
+from isthmus.estimators.gaussian_mixture import CollapsedComponentWarning
 from isthmus.mixtures import (
     CovarianceRule,
     Gaussians,
@@ -17,7 +22,7 @@ from isthmus.mixtures import (
     maximised,
     regularised,
 )
-from isthmus.mixtures.prepared import filled
+from isthmus.mixtures.prepared import filled, usual_variances
 
 
 def objective(covariance: torch.Tensor, scatter: torch.Tensor, count: float) -> float:
@@ -81,3 +86,51 @@ def test_a_component_without_rows_stays_a_gaussian():
     assert float(moments.counts[1]) == 0
     assert np.isfinite(float(bound))
     assert all(part.isfinite().all() for part in found[:3])
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.4])
+def test_usual_variances_are_those_of_the_quartiles(missing):
+    generator = np.random.default_rng(0)
+    rows = np.c_[bumps(n=200, n_features=3), np.arange(200) % 4 == 0, np.full(200, 2.0)]
+    rows[generator.random(rows.shape) < missing] = np.nan
+    rows[7, :2] = 1e3, 1e9
+    weight = generator.integers(0, 4, 200).astype(float)
+    many = np.repeat(rows, weight.astype(int), axis=0)
+    variances = np.nanvar(many, axis=0)
+    low, high = (
+        np.array([np.quantile(column[~np.isnan(column)], share, method="inverted_cdf") for column in many.T])
+        for share in (0.25, 0.75)
+    )
+    apart = ((high - low) / (scipy.stats.norm.ppf(0.75) - scipy.stats.norm.ppf(0.25))) ** 2
+    expected = np.where(apart > 0, np.clip(apart, 1e-6 * variances, variances), variances)
+    assert expected[0] == apart[0] < 1e-2 * variances[0]
+    assert expected[1] == 1e-6 * variances[1]
+    assert expected[4] == 0.0
+    arguments = (torch.from_numpy(each) for each in (rows, variances, weight))
+    np.testing.assert_allclose(usual_variances(*arguments), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        usual_variances(torch.from_numpy(many), torch.from_numpy(variances)), expected, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("far", [-99_999.0, 1e6])
+def test_a_far_row_makes_no_other_component_broader(far):
+    """As a number that stands for none: its square would be the better part of each feature's variance."""
+    rows = bumps(n=400, apart=4.0)
+    odd = np.r_[rows, [[far, 5.0, 5.0]]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapsedComponentWarning)  # one is on the far row alone
+        model = GaussianMixture(4, random_state=0).fit(odd)
+    alone = GaussianMixture(3, random_state=0).fit(rows)
+    assert model.score(rows) == pytest.approx(alone.score(rows) + np.log(400 / 401), abs=1e-3)
+
+
+def test_values_that_are_nearly_equal_do_no_harm():
+    generator = np.random.default_rng(0)
+    rows = np.round(generator.normal(size=(300, 3))) + 1e-12 * generator.normal(size=(300, 3))
+    rows[:, 2] *= generator.random(300) < 0.3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of components on too few rows
+        model = GaussianMixture(6, random_state=0).fit(rows)
+    assert (np.diff(model.log_likelihoods_) > -1e-6).all()
+    assert np.isfinite(model.score_samples(rows)).all()

@@ -44,8 +44,8 @@ class BaseGaussianGiven(BaseMixture):
         """The mixture, on the device."""
 
     @abstractmethod
-    def _rule(self, variances: Tensor) -> CovarianceRule:
-        """What keeps covariances from collapsing, of rows with these variances."""
+    def _rule(self, variances: Tensor, rows: Tensor, weight: Tensor | None) -> CovarianceRule:
+        """What keeps covariances from collapsing, of features with these variances; and some of the rows."""
 
     @abstractmethod
     def _take_mixture(self, gaussians: Gaussians) -> None:
@@ -142,7 +142,7 @@ class BaseGaussianGiven(BaseMixture):
             x = torch.from_numpy(self.data_units(rows)).to(self._device())
             weight = None if weight is None else weight.to(x)
             gaussians = self._gaussians()
-            rule = self._rule(_variances(gaussians))
+            rule = self._rule(_variances(gaussians), x, weight)
             before = OnlineMixture(gaussians, _moments(gaussians, rule), self.n_seen_)
             after, likelihood = online_step(before, x, weight, rule=rule)
             self._take_mixture(after.gaussians)

@@ -20,7 +20,7 @@ from ..mixtures.gaussian_fit import fit_gaussians
 from ..mixtures.gaussian_start import start_gaussians
 from ..mixtures.missing import check_seen, missing_component_log_densities
 from ..mixtures.missing_start import likeliest_start
-from ..mixtures.prepared import Prepared, filled
+from ..mixtures.prepared import Prepared, filled, usual_variances
 from .gaussian_blocks import BaseGaussianBlocks
 from .gaussian_initial import initial_covariances, initial_means, initial_weights
 
@@ -48,7 +48,8 @@ class GaussianMixture(BaseGaussianBlocks):
         n_components: bumps, K.
         covariance_type: "full"; "tied", one that all share; "diag", independent features; "spherical", one variance.
         covariance_floor: smallest variance in any direction, as a part of each feature's variance (of one that does
-            not vary, of their mean): covariances are the most likely above it, and the likelihood never falls.
+            not vary, of their mean; without what a few far rows add to it): covariances are the most likely above it,
+            and the likelihood never falls.
         covariance_prior: so many rows that each component is taken to have seen before, with the variances of the data
             divided by K^(2/F): a Wishart prior, for few rows of many features. 0 is none.
         reg_covar: added to the variances at each step, in squared units of the data, as scikit-learn does.
@@ -151,7 +152,7 @@ class GaussianMixture(BaseGaussianBlocks):
             whole, variances = filled(rows, weight)
         else:
             variances = data.variances
-        rule = self._rule(variances)
+        rule = self._rule(variances, rows, weight)
         if data.has_gaps and self.means_init is None and not hasattr(self, "means_"):
             start = likeliest_start(rows, weight, lambda some: self._start(some, rule, generator), rule, generator)
         else:
@@ -167,13 +168,13 @@ class GaussianMixture(BaseGaussianBlocks):
         )
         return fit.found, fit.collapsed.tolist(), fit.n_seeded, rule
 
-    def _rule(self, variances: Tensor) -> CovarianceRule:
-        """What keeps covariances from collapsing, of rows with these variances."""
+    def _rule(self, variances: Tensor, rows: Tensor, weight: Tensor | None) -> CovarianceRule:
+        """What keeps covariances from collapsing, of features with these variances; and some of the rows."""
         varying = variances[variances > 0]
         typical = varying.mean() if len(varying) else variances.new_ones(())
         variances = torch.where(variances > 0, variances, typical)
         return CovarianceRule(
-            floor=self.covariance_floor * variances if self.covariance_floor else None,
+            floor=self.covariance_floor * usual_variances(rows, variances, weight) if self.covariance_floor else None,
             prior_rows=float(self.covariance_prior),
             prior_variances=variances / self._n_clusters ** (2 / len(variances)),
             added=float(self.reg_covar),

@@ -8,9 +8,16 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["Prepared", "filled"]
+__all__ = ["Prepared", "filled", "usual_variances"]
 
 BLOCK_NUMBERS = 2**20
+
+QUARTILE_ROWS = 2**12
+"""Rows, evenly spaced over all, that quartiles are taken of."""
+QUARTILES_APART = 1.3489795
+"""Of a normal distribution, in deviations."""
+LEAST_SHARE = 1e-6
+"""Of a variance that quartiles may leave."""
 
 
 @dataclass(frozen=True)
@@ -102,3 +109,30 @@ def filled(rows: Tensor, weight: Tensor | None = None) -> tuple[Prepared, Tensor
     means = (share @ rows.double().nan_to_num(0.0)) / seen
     data = Prepared(torch.where(rows.isnan(), means.to(rows.dtype), rows), weight)
     return data, data.variances * data.total / seen
+
+
+def usual_variances(rows: Tensor, variances: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Variances without what a few far rows add to them: as the distance of the quartiles says, where that is less.
+
+    They stay as they are of a feature with half of its values equal, and are not below a millionth of what they were.
+
+    Args:
+        rows: (n, F), NaN where a value is missing.
+        variances: of the features, (F,) float64.
+        weight: how many rows each row counts as, (n,).
+
+    Example:
+        >>> rows = torch.tensor([[0.0], [1.0], [2.0], [3.0], [1e6]])
+        >>> usual_variances(rows, torch.tensor([1e5]))
+        tensor([2.1981], dtype=torch.float64)
+    """
+    counted = torch.arange(len(rows), device=rows.device) if weight is None else weight.nonzero()[:, 0]
+    some = counted[:: -(-len(counted) // QUARTILE_ROWS)]
+    share = rows.new_ones(len(some)).double() if weight is None else weight[some].double()
+    found, order = rows[some].double().nan_to_num(nan=torch.inf).sort(dim=0)
+    reached = (share[order] * found.isfinite()).cumsum(dim=0).T.contiguous()
+    place = torch.searchsorted(reached, reached[:, -1:] * reached.new_tensor([0.25, 0.75])).clamp_max(len(some) - 1)
+    low, high = found.T.gather(1, place).unbind(dim=1)
+    usual = ((high - low) / QUARTILES_APART).square()
+    variances = variances.to(usual)
+    return torch.where(usual > 0, usual.maximum(LEAST_SHARE * variances).minimum(variances), variances)
