@@ -33,7 +33,9 @@ def test_it_is_scored_by_the_bound_that_it_is_trained_on(trained, digits, tmp_pa
     assert measures["log_likelihood"].value == pytest.approx(scores.mean(), abs=1e-3)
     assert "10 importance samples" in measures["log_likelihood"].description
     assert measures["bound"].value < measures["log_likelihood"].value  # of one sample
-    assert "100 importance samples" in evaluate(model, X, n_importance_samples=100)["log_likelihood"].description
+    more = evaluate(model, X[:5], n_importance_samples=100, n_temperatures=2)
+    assert "100 importance samples" in more["log_likelihood"].description
+    assert "1000 importance samples" in evaluate(model, X[:5], n_temperatures=2)["annealed_gain"].description
     model.save(tmp_path)
     np.testing.assert_array_equal(load(tmp_path).score_samples(X), scores)
 

@@ -169,7 +169,6 @@ def _likelihood(
     blocks = _Blocks(estimator, X, seeds, estimator.to_condition(y, len(X)) if told else None)
     scored = what_is_scored(getattr(estimator, "likelihood_", ""), _grey(blocks), binarisation, bool(told))
     n_importance_samples, n_temperatures = effort
-    n_importance_samples = n_importance_samples or getattr(estimator, "default_importance_samples", 0)
     if exact:
         annealed = measures_of_machine(estimator, X, n_temperatures)
         try:
@@ -179,7 +178,8 @@ def _likelihood(
             if not annealed:
                 raise
             return scored, annealed
-    measures = list(_bounds(estimator, blocks, n_importance_samples, seed, scored.description))
+    n_weighted = n_importance_samples or getattr(estimator, "default_importance_samples", 0)
+    measures = list(_bounds(estimator, blocks, n_weighted, seed, scored.description))
     if n_temperatures:
         measures += measures_of_decoder(estimator, blocks, len(X), n_temperatures, n_importance_samples, seed)
     if estimator.model_.encoder is not None:
