@@ -122,6 +122,8 @@ def smaller_command(words: list[str]) -> list[str]:
     if "--data" in words:
         data = words.index("--data") + 1
         words[data] = small_set(words[data])
+    if "-k" in words:  # samples of importance
+        words[words.index("-k") + 1] = "50"
     if words[0] == "reproduce":
         return words if "--list" in words else [*words[:2], "--list"]
     if words[0] != "train":
