@@ -12,10 +12,11 @@ from sklearn.base import is_classifier, is_regressor
 
 from ..data import DataSet
 from ..data.table_read import units_of_likelihoods
-from ..estimators import BaseAutoencoder, LatentEstimator, TrainingParameters
+from ..estimators import BaseAutoencoder, LatentEstimator
 from ..estimators.conditions import Conditions
 from ..estimators.labels import checked_labels, classes_of, is_labelled, one_hot
-from ..estimators.predictive import checked_targets
+from ..estimators.targets import checked_targets
+from ..estimators.training_parameters import BaseTraining
 from ..evaluation import Evaluation, evaluate
 from ..evaluation.clusters import has_clusters
 from ..evaluation.given import given, is_conditional
@@ -97,7 +98,7 @@ def run(arguments: list[str]) -> None:
     # The first process looks for all of several: it may write that file before another one comes here.
     if from_first(_holds_run(out)) and not options.overwrite:
         raise UsageError(f"{out} holds a run already; use --resume to go on with it, --overwrite, or another --out")
-    if issubclass(kind, TrainingParameters):
+    if issubclass(kind, BaseTraining):
         parameters["verbose"] = True
     if "random_state" in parameters:
         parameters["random_state"] = parameters["random_state"] or 0  # a run can be made again, or resumed, by its seed
@@ -117,7 +118,8 @@ def run(arguments: list[str]) -> None:
 
 def _holds_run(out: Path) -> bool:
     """Whether a folder has something that a new run would replace: a model, or a checkpoint of one."""
-    return (out / "config.json").exists() and ((out / "model.safetensors").exists() or bool(checkpoints(out)))
+    places = (out, *out.glob("layer-*"), *out.glob("part-*"))  # where a run in several parts was stopped
+    return (out / "config.json").exists() and ((out / "model.safetensors").exists() or any(map(checkpoints, places)))
 
 
 FREE = ("max_epochs", "device", "compile")
@@ -233,7 +235,7 @@ def _train_model(estimator: Any, data: DataSet, note: dict[str, Any], out: Path,
     )  # before anything, so that it can resume
     name = type(estimator).__name__
     say(f"{name}: {data.description}")
-    if issubclass(type(estimator), TrainingParameters):
+    if isinstance(estimator, BaseTraining):
         # Never the test rows: what is watched is chosen by, if not by early stopping then by a person.
         watched: Any = data.x_valid if len(data.x_valid) else None
         if (_learns_targets(estimator) or is_conditional(estimator)) and watched is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +17,8 @@ from ..inference.weights import (
     target_gaussians,
 )
 from .components import Components
-from .labels import checked_labels, classes_of, is_labelled, one_hot
-from .predictive import BaseDensityClassifier, BaseDensityRegressor
+from .predictive import BaseDensityRegressor
+from .predictive_classes import BaseDensityClassifier
 from .weight_posteriors import BaseBayesianNetwork
 
 __all__ = ["BayesianNeuralNetwork", "BayesianNeuralNetworkClassifier"]
@@ -65,9 +64,6 @@ class BayesianNeuralNetwork(BaseBayesianNetwork, BaseDensityRegressor):
     def _likelihood(self) -> OutputLikelihood:
         return (ConstantNoise if self.noise == "constant" else InputNoise)(self.n_targets_)
 
-    def _learn(self, rows: np.ndarray, y: Any) -> tuple[np.ndarray, Tensor]:
-        return rows, self._learn_targets(y, len(rows))
-
     def _components(self, x: Tensor) -> Components:
         means, factor = target_gaussians(self._likelihood(), self._outputs(x))
         return Components(means.new_zeros(means.shape[:2]), means, factor)
@@ -100,12 +96,6 @@ class BayesianNeuralNetworkClassifier(BaseBayesianNetwork, BaseDensityClassifier
 
     def _likelihood(self) -> OutputLikelihood:
         return Classes(len(self.classes_))
-
-    def _learn(self, rows: np.ndarray, y: Any) -> tuple[np.ndarray, Tensor]:
-        y = checked_labels(y, len(rows))
-        labelled = is_labelled(y)
-        self.classes_ = classes_of(y[labelled])
-        return rows[labelled], one_hot(y[labelled], self.classes_)
 
     def _log_probabilities(self, x: Tensor) -> Tensor:
         with torch.no_grad():

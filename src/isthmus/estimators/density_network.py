@@ -13,20 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.shards import Shards
 from ..evaluation.chunks import device_of, evaluating, map_rows
 from ..heads import CategoricalHead, FullGaussianHead, GaussianHead, MixtureHead
 from ..model import Conditional
 from ..nets import MLP
 from ..objectives import NegativeLogLikelihood
-from ..training import Rows, Scaling
+from ..training import Rows
 from .architecture import check_dropout
-from .blocks import checked_weight
 from .components import Components, components_of
-from .labels import checked_labels, classes_of, is_labelled, one_hot
 from .notebook import loss_curve, training_facts
-from .predictive import BaseDensityClassifier, BaseDensityRegressor
-from .standardise import Standardisation
+from .predictive import BaseDensityRegressor
+from .predictive_classes import BaseDensityClassifier
+from .targets import TargetRows
 from .training_parameters import TrainingParameters
 from .weights import check_weights_fit, checked_history, restored_model, written_history, written_model
 
@@ -34,7 +32,7 @@ __all__ = ["DensityNetwork", "DensityNetworkClassifier"]
 
 
 @dataclass(eq=False, repr=False)
-class BaseDensityNetwork(TrainingParameters):
+class BaseDensityNetwork(TargetRows, TrainingParameters):
     """What density networks for numbers and for classes share.
 
     Args:
@@ -55,14 +53,6 @@ class BaseDensityNetwork(TrainingParameters):
     def _head(self, n_features: int) -> nn.Module:
         """From features to p(y|x)."""
 
-    @abstractmethod
-    def _learned(self, y: Any, n_rows: int, weight: np.ndarray | None) -> tuple[np.ndarray, Tensor]:
-        """Which rows have a target, and targets of all as the model sees them; keeps what it learned of them."""
-
-    @abstractmethod
-    def _told(self, y: Any, n_rows: int) -> Tensor:
-        """Targets of further rows."""
-
     def _model(self, n_features: int) -> Conditional:
         net = MLP(n_features, self.hidden, self.activation, self.dropout)
         return Conditional(net, self._head(net.n_features))
@@ -76,24 +66,10 @@ class BaseDensityNetwork(TrainingParameters):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
     ) -> None:
-        rows = self._begin_fit(X)  # type: ignore[attr-defined]
-        if isinstance(rows, Shards):
-            raise ValueError(
-                f"Expected rows in memory, got {len(rows):,} that are read while training; use numpy.asarray(X)."
-            )
-        weight = None if sample_weight is None else checked_weight(sample_weight, rows)
-        kept, target = self._learned(y, len(rows), weight)
-        kept = kept if weight is None else kept & (weight > 0)
-        rows, target, weight = rows[kept], target[torch.from_numpy(kept)], None if weight is None else weight[kept]
-        self.inputs_, self.scaling_ = Standardisation.of(rows, weight), Scaling()
+        train, held_out = self._train_rows(X, y, sample_weight), None
         seed = self._seed(folder if resume else None)
-        train = self._as_rows(rows, target, weight)
-        held_out = None
         if validation is not None:
-            if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-                raise ValueError(f"Expected validation as a pair (X, y), got {type(validation).__name__}.")
-            others = self._rows(validation[0])  # type: ignore[attr-defined]
-            held_out = self._as_rows(others, self._told(validation[1], len(others)), None)
+            held_out = self._watched_rows(validation)
         elif self.patience is not None:
             train, held_out = self._divided(train, seed)
         check_weights_fit(
@@ -107,11 +83,6 @@ class BaseDensityNetwork(TrainingParameters):
         objective = NegativeLogLikelihood(means_first=int(self._means_first * n_steps))
         self.history_ = self._train(objective, train, held_out, self._settings(seed), folder, resume)
         self.n_iter_ = len(self.history_)
-
-    def _as_rows(self, rows: np.ndarray, target: Tensor, weight: np.ndarray | None) -> Rows:
-        weights = None if weight is None else torch.from_numpy(weight)
-        x = self._scaled(rows).float()  # type: ignore[attr-defined]
-        return Rows(x, weight=weights, target=target.float() if target.is_floating_point() else target)
 
     def _divided(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
         """Some rows to train on, and some to watch."""
@@ -209,12 +180,6 @@ class DensityNetwork(BaseDensityNetwork, BaseDensityRegressor):
         if self.n_components < 1:
             raise ValueError(f"Expected n_components >= 1, got {self.n_components}.")
 
-    def _learned(self, y: Any, n_rows: int, weight: np.ndarray | None) -> tuple[np.ndarray, Tensor]:
-        return np.ones(n_rows, dtype=bool), self._learn_targets(y, n_rows, weight)
-
-    def _told(self, y: Any, n_rows: int) -> Tensor:
-        return self.targets_(self._targets(y, n_rows))
-
     def _components(self, x: Tensor) -> Components:
         return Components(*self._mapped(lambda p: tuple(components_of(p)), x))
 
@@ -249,18 +214,6 @@ class DensityNetworkClassifier(BaseDensityNetwork, BaseDensityClassifier):
 
     def _head(self, n_features: int) -> nn.Module:
         return CategoricalHead(n_features, 1, n_classes=len(self.classes_))
-
-    def _learned(self, y: Any, n_rows: int, weight: np.ndarray | None) -> tuple[np.ndarray, Tensor]:
-        y = checked_labels(y, n_rows)
-        labelled = is_labelled(y)
-        counted = labelled if weight is None else labelled & (weight > 0)
-        self.classes_ = classes_of(y[counted])
-        target = torch.zeros(n_rows, len(self.classes_), dtype=torch.uint8)
-        target[torch.from_numpy(counted)] = one_hot(y[counted], self.classes_)
-        return counted, target
-
-    def _told(self, y: Any, n_rows: int) -> Tensor:
-        return one_hot(checked_labels(y, n_rows), self.classes_)
 
     def _log_probabilities(self, x: Tensor) -> Tensor:
         return self._mapped(lambda p: p.logits.squeeze(-2).double().log_softmax(-1), x)[0]

@@ -1,4 +1,4 @@
-"""What every model of p(y|x) can do: densities of targets, predictions with their spread, calibration."""
+"""What every model of p(y|x) of numbers can do: densities, predictions with their spread, draws, calibration."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import _check_y, check_consistent_length, check_is_fitted
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Distribution
 
 from .common import BaseIsthmus, as_array
 from .components import Components
-from .labels import checked_labels, class_numbers, restored_classes, written_classes
+from .draws import drawn
 from .saved import value_of
 from .standardise import Standardisation
+from .targets import checked_targets
 
-__all__ = ["BaseDensityClassifier", "BaseDensityRegressor", "Coverage", "Reliability", "checked_targets"]
+__all__ = ["BaseDensityRegressor", "BaseStandardised", "Coverage"]
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-N_BINS = 10
 
 
 class Coverage(NamedTuple):
@@ -35,22 +35,6 @@ class Coverage(NamedTuple):
 
     levels: np.ndarray
     coverage: np.ndarray
-
-
-class Reliability(NamedTuple):
-    """How often a classifier is right, by how sure it is.
-
-    Attributes:
-        confidence: mean probability of the predicted class in each bin that has rows, (B,).
-        accuracy: share of them that is right, (B,).
-        count: rows, (B,).
-        expected_calibration_error: mean distance of the two over all rows.
-    """
-
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    count: np.ndarray
-    expected_calibration_error: float
 
 
 class BaseStandardised(BaseIsthmus):
@@ -140,6 +124,23 @@ class BaseDensityRegressor(RegressorMixin, BaseStandardised):
         """
         return self.predict_components(X).distribution(self.one_target_)
 
+    def sample(self, X: Any, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+        """Draws of y from p(y|x), noise included: what else might have been measured.
+
+        Args:
+            X: rows as at fit.
+            n_samples: draws for each row, independent of each other.
+            random_state: a seed gives the same draws again; None takes the estimator's own.
+
+        Returns:
+            In units of y, (n_samples, n), or (n_samples, n, k) for k targets.
+
+        Raises:
+            ValueError: rows of another shape, or n_samples below 1.
+        """
+        p = self.predict_distribution(X)
+        return drawn(p, n_samples, self.random_state if random_state is None else random_state).numpy()  # type: ignore[attr-defined]
+
     def score_samples(self, X: Any, y: Any) -> np.ndarray:
         """log p(y|x) of each row, in nats and in units of y.
 
@@ -188,6 +189,12 @@ class BaseDensityRegressor(RegressorMixin, BaseStandardised):
         self.targets_ = Standardisation.of(targets, weight)
         return self.targets_(targets)
 
+    def _learned(self, y: Any, n_rows: int, weight: np.ndarray | None) -> tuple[np.ndarray, Tensor]:
+        return np.ones(n_rows, dtype=bool), self._learn_targets(y, n_rows, weight)
+
+    def _told(self, y: Any, n_rows: int) -> Tensor:
+        return self.targets_(self._targets(y, n_rows))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -202,100 +209,3 @@ class BaseDensityRegressor(RegressorMixin, BaseStandardised):
         self.targets_ = Standardisation.taken(tensors, "targets")
         self.n_targets_, self.one_target_ = len(self.targets_.mean), value_of(fitted, "one_target_", bool)
         super()._restore(tensors, fitted)
-
-
-def checked_targets(y: Any, n_rows: int) -> np.ndarray:
-    """Numbers to predict, (n, k) float64.
-
-    Raises:
-        ValueError: none, not one row each, not finite, or no numbers.
-    """
-    if y is None:
-        raise ValueError("Expected numbers to predict, got none: requires y to be passed, but the target y is None.")
-    y = _check_y(as_array(y), multi_output=True, y_numeric=True, estimator="DensityNetwork")
-    if len(y) != n_rows:
-        check_consistent_length(np.empty((n_rows, 0)), y)
-    return np.asarray(y, dtype=np.float64).reshape(n_rows, -1)
-
-
-class BaseDensityClassifier(ClassifierMixin, BaseStandardised):
-    """A classifier that knows how sure it is.
-
-    Attributes:
-        classes_: the classes, sorted, (n_classes,).
-    """
-
-    classes_: np.ndarray
-
-    @abstractmethod
-    def _log_probabilities(self, x: Tensor) -> Tensor:
-        """Logarithms of the classes' probabilities, (n, n_classes), of standardised rows (n, F)."""
-
-    def _fitted(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, fitted = super()._fitted()
-        return tensors, fitted | {"classes_": written_classes(self.classes_)}
-
-    def _restore(self, tensors: dict[str, Tensor], fitted: Mapping[str, Any]) -> None:
-        self.classes_ = restored_classes(value_of(fitted, "classes_", dict[str, Any]))
-        super()._restore(tensors, fitted)
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """log p(y|x) of each class, in nats, (n, n_classes)."""
-        check_is_fitted(self)
-        return self._log_probabilities(self._scaled(self._rows(X))).numpy()
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities of the classes in the order of `classes_`, (n, n_classes)."""
-        return np.exp(self.predict_log_proba(X))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each row, (n,)."""
-        log_probabilities = self.predict_log_proba(X)
-        return self.classes_[log_probabilities.argmax(axis=1)]
-
-    def predict_distribution(self, X: Any) -> Categorical:
-        """p(y|x) over the numbers of the classes in `classes_`, with batch shape (n,)."""
-        return Categorical(logits=torch.from_numpy(self.predict_log_proba(X)))
-
-    def score_samples(self, X: Any, y: Any) -> np.ndarray:
-        """log p(y|x) of each row, in nats.
-
-        Raises:
-            ValueError: labels that are none of the classes.
-        """
-        log_probabilities = self.predict_log_proba(X)
-        return log_probabilities[np.arange(len(log_probabilities)), self._numbers(y, len(log_probabilities))]
-
-    def calibration(self, X: Any, y: Any, n_bins: int = N_BINS) -> Reliability:
-        """How often the predicted class is right, by its probability.
-
-        Args:
-            X: rows that the model was not fitted to.
-            y: their labels.
-            n_bins: of probabilities, equally wide.
-
-        Returns:
-            Confidence and accuracy in each bin, and their expected distance.
-
-        References:
-            Guo, Pleiss, Sun, Weinberger (2017). On calibration of modern neural networks. ICML.
-        """
-        if n_bins < 1:
-            raise ValueError(f"Expected n_bins >= 1, got {n_bins}.")
-        probabilities = self.predict_proba(X)
-        right = probabilities.argmax(axis=1) == self._numbers(y, len(probabilities))
-        sure = probabilities.max(axis=1)
-        place = np.minimum((sure * n_bins).astype(int), n_bins - 1)
-        count = np.bincount(place, minlength=n_bins)
-        filled = count > 0
-        confidence, accuracy = (
-            np.bincount(place, values, n_bins)[filled] / count[filled] for values in (sure, right.astype(float))
-        )
-        error = float((count[filled] * np.abs(confidence - accuracy)).sum() / len(sure))
-        return Reliability(confidence, accuracy, count[filled], error)
-
-    def _numbers(self, y: Any, n_rows: int) -> np.ndarray:
-        numbers, others = class_numbers(checked_labels(y, n_rows), self.classes_)
-        if len(others):
-            raise ValueError(f"Expected labels among {self.classes_.tolist()}, got also {others[0]}.")
-        return numbers

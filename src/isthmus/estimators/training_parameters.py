@@ -17,11 +17,73 @@ from ..training.stream import Stream
 from .common import random_generator
 from .layer import MaybeLayer
 
-__all__ = ["TrainingParameters"]
+__all__ = ["BaseTraining", "TrainingParameters"]
+
+
+class BaseTraining(MaybeLayer):
+    """An estimator that the training loop trains: `fit`, whose run can be resumed, and its seed."""
+
+    random_state: int | np.random.RandomState | None
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        validation: Any = None,
+        folder: str | Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train on rows X.
+
+        Args:
+            X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch; uint8 pixels are
+                scaled here, not by you. `isthmus.data.Shards`, and memory maps larger than a buffer of them, are
+                read while training and never held in memory; classifiers want theirs in memory.
+            y: ignored, but by models that learn from it: labels for `PretrainedClassifier`, conditions for
+                `ConditionalVAE`.
+            sample_weight: how much each row counts, (n,).
+            validation: rows whose loss is measured after each epoch; a pair (rows, y) for models that learn from y.
+            folder: where checkpoints and metrics go while training; layers of a model have folders of their own in it.
+            resume: go on from the newest checkpoint in `folder`, with the same data and parameters; random_state=None
+                takes the seed of that run.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError, TypeError: bad data, labels or parameters, in words.
+            NonFiniteError: a loss or gradient became NaN or infinite.
+            Interrupted: Ctrl-C. After any error the estimator is as it was before; with a folder, training can resume.
+        """
+        with joined(), self._all_or_nothing():  # type: ignore[attr-defined]
+            self._fit(X, y, sample_weight, validation, folder, resume)
+        return self
+
+    @abstractmethod
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
+    ) -> None:
+        """Learn what `fit` is given; it keeps the estimator as it was where this fails."""
+
+    def _seed(self, resumed: str | Path | None) -> int:
+        """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
+        if self._layer is not None:
+            return self._layer.seed
+        seed: Any = None
+        if self.random_state is None and resumed is not None:
+            # Where it was stopped in a layer, or a part, the first one has it: see `layer_seed`.
+            places = [Path(resumed, place) for place in ("", "layer-1", "part-01")]
+            found = [path for place in places for path in checkpoints(place)[-1:]]
+            seed = recorded_settings(found[0]).get("seed") if found else None
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            seed = int(random_generator(self.random_state).randint(2**31 - 1))
+        return from_first(seed)
 
 
 @dataclass(eq=False, repr=False)
-class TrainingParameters(MaybeLayer):
+class TrainingParameters(BaseTraining):
     """How a network is trained.
 
     Args:
@@ -66,48 +128,6 @@ class TrainingParameters(MaybeLayer):
     random_state: int | np.random.RandomState | None = None
     verbose: bool = False
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        sample_weight: Any = None,
-        validation: Any = None,
-        folder: str | Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Train on rows X.
-
-        Args:
-            X: (n, features), or images (n, h, w) or (n, c, h, w): NumPy, pandas, polars or torch; uint8 pixels are
-                scaled here, not by you. `isthmus.data.Shards`, and memory maps larger than a buffer of them, are
-                read while training and never held in memory; classifiers want theirs in memory.
-            y: ignored, but by models that learn from it: labels for `PretrainedClassifier`, conditions for
-                `ConditionalVAE`.
-            sample_weight: how much each row counts, (n,).
-            validation: rows whose loss is measured after each epoch; a pair (rows, y) for models that learn from y.
-            folder: where checkpoints and metrics go while training; layers of a model have folders of their own in it.
-            resume: go on from the newest checkpoint in `folder`, with the same data and parameters; random_state=None
-                takes the seed of that run.
-
-        Returns:
-            The estimator itself.
-
-        Raises:
-            ValueError, TypeError: bad data, labels or parameters, in words.
-            NonFiniteError: a loss or gradient became NaN or infinite.
-            Interrupted: Ctrl-C. After any error the estimator is as it was before; with a folder, training can resume.
-        """
-        with joined(), self._all_or_nothing():  # type: ignore[attr-defined]
-            self._fit(X, y, sample_weight, validation, folder, resume)
-        return self
-
-    @abstractmethod
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
-    ) -> None:
-        """Learn what `fit` is given; it keeps the estimator as it was where this fails."""
-
     def _train(
         self, objective: Objective, train: Rows | Stream, held_out: Rows | None, settings: Settings,
         folder: str | Path | None, resume: bool,
@@ -136,19 +156,6 @@ class TrainingParameters(MaybeLayer):
     def _title(self) -> str:
         """What progress is of."""
         return type(self).__name__ if self._layer is None else self._layer.title
-
-    def _seed(self, resumed: str | Path | None) -> int:
-        """Seed of the run: drawn, but where no seed was chosen, that of the run to be resumed."""
-        if self._layer is not None:
-            return self._layer.seed
-        seed: Any = None
-        if self.random_state is None and resumed is not None:
-            places = Path(resumed), Path(resumed) / "layer-1"  # where it was stopped in a layer: see `layer_seed`
-            found = [path for place in places for path in checkpoints(place)[-1:]]
-            seed = recorded_settings(found[0]).get("seed") if found else None
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            seed = int(random_generator(self.random_state).randint(2**31 - 1))
-        return from_first(seed)
 
     def _settings(self, seed: int) -> Settings:
         schedule = self.schedule

@@ -5,30 +5,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.memory import check_fits
-from ..data.shards import Shards
-from ..inference.weights import (
-    Network,
-    OutputLikelihood,
-    Outputs,
-    Posterior,
-    WeightPosterior,
-    fit_laplace,
-    fit_mean_field,
-    fit_point_networks,
-    outputs_of,
-)
-from ..training import Scaling, Settings
-from .common import random_generator
+from ..inference.weights import Network, OutputLikelihood, Outputs, Posterior, WeightPosterior, outputs_of
+from ..training import Rows, Settings
+from .laplace_networks import fit_laplace
+from .mean_field_networks import fit_mean_field
+from .network_training import NetworkTraining
 from .notebook import loss_curve, training_facts
+from .point_networks import fit_point_networks
 from .saved import Saved, value_of
-from .standardise import Standardisation
+from .targets import TargetRows
+from .training_parameters import BaseTraining
 from .weights import checked_history, written_history
 
 __all__ = ["BaseBayesianNetwork"]
@@ -47,7 +41,7 @@ FLOAT64 = 8
 
 
 @dataclass(eq=False, repr=False)
-class BaseBayesianNetwork(Saved):
+class BaseBayesianNetwork(TargetRows, BaseTraining, Saved):
     """How a Bayesian neural network is fitted.
 
     Args:
@@ -68,8 +62,10 @@ class BaseBayesianNetwork(Saved):
         learning_rate: of Adam; it falls along a cosine.
         batch_size: rows a step.
         n_samples: draws of weights to predict with, of "mean-field" and "dropout", and of classes' logits.
+        clip_norm: largest norm of the gradient, of all networks together; None does not clip.
         device: to train on; "auto", "cpu", "cuda" or "mps".
         random_state: seed of weights, order and draws. None draws a seed.
+        verbose: show progress.
     """
 
     hidden: tuple[int, ...] = (50,)
@@ -86,80 +82,64 @@ class BaseBayesianNetwork(Saved):
     learning_rate: float = 0.02
     batch_size: int = 2048
     n_samples: int = 100
+    clip_norm: float | None = None
     device: str = "auto"
     random_state: int | np.random.RandomState | None = None
+    verbose: bool = False
 
     @abstractmethod
     def _likelihood(self) -> OutputLikelihood:
         """Of the network's outputs, once targets are known."""
 
-    @abstractmethod
-    def _learn(self, rows: np.ndarray, y: Any) -> tuple[np.ndarray, Tensor]:
-        """Rows that count, and their targets as the network sees them; keeps what it learned of them."""
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
+    ) -> None:
+        device = Settings(device=self.device).resolve_device()
+        rows = self._train_rows(X, y, sample_weight).to(device)
+        if rows.n_rows < 2:
+            raise ValueError(f"Expected at least 2 rows, got n_samples = {rows.n_rows}.")
+        held_out = None if validation is None else self._watched_rows(validation).to(device)
+        self.seed_ = self._seed(folder if resume else None)
+        self._check_memory()
+        self._find_posterior(
+            rows,
+            NetworkTraining(
+                n_steps=self.n_steps, learning_rate=self.learning_rate, batch_size=self.batch_size,
+                clip_norm=self.clip_norm, device=self.device, seed=self.seed_, validation=held_out,
+                folder=None if folder is None else Path(folder), resume=resume, progress=self.verbose,
+                title=type(self).__name__,
+            ),
+        )  # fmt: skip
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the posterior over weights given rows and targets.
-
-        Args:
-            X: (n, features), or images; standardised here, not by you.
-            y: numbers (n,) or (n, k), or class labels (n,).
-
-        Returns:
-            The estimator itself.
-
-        Raises:
-            ValueError, TypeError: bad data, targets or parameters, in words; a posterior that does not fit in memory.
-            FloatingPointError: training diverged. After any error the estimator is as it was before.
-        """
-        with self._all_or_nothing():  # type: ignore[attr-defined]
-            rows = self._begin_fit(X)  # type: ignore[attr-defined]
-            if isinstance(rows, Shards):
-                raise ValueError(f"Expected rows in memory, got {len(rows):,} that are read while training.")
-            rows, targets = self._learn(rows, y)
-            if len(rows) < 2:
-                raise ValueError(f"Expected at least 2 rows, got n_samples = {len(rows)}.")
-            self.inputs_, self.scaling_ = Standardisation.of(rows), Scaling()
-            self.seed_ = int(random_generator(self.random_state).randint(2**31 - 1))
-            self._check_memory()
-            device = Settings(device=self.device).resolve_device()
-            x = self.inputs_(rows).float().to(device)
-            self._find_posterior(x, targets.float().to(device))
-        return self
-
-    def _find_posterior(self, x: Tensor, y: Tensor) -> None:
-        generator, kind = torch.Generator().manual_seed(self.seed_), self.posterior
-        shared: dict[str, Any] = {
-            "generator": generator, "n_networks": self._n_networks, "n_steps": self.n_steps,
-            "learning_rate": self.learning_rate, "batch_size": self.batch_size,
-        }  # fmt: skip
-        problem = self._network(), self._likelihood(), x, y
-        prior: dict[str, Any] = {"each_input": self.each_input, "precision": self.prior_precision}
-        self.log_evidence_: float | None = None
-        fit: Any
+    def _find_posterior(self, rows: Rows, training: NetworkTraining) -> None:
+        problem: Any = self._network(), self._likelihood(), rows, training
+        kind, n_networks, fit = self.posterior, self._n_networks, None  # type: Any
+        prior: Any = {"n_networks": n_networks, "each_input": self.each_input, "precision": self.prior_precision}
         if kind in ("laplace", "last-layer"):
-            fit = fit_laplace(*problem, **shared, **prior, n_rounds=self.n_rounds, last_layer=kind == "last-layer")
-            vectors, spread, losses = fit.vectors, fit.covariances, [-value for value in fit.history]
-            self.log_evidence_ = float(fit.log_evidence.mean())
+            fit = fit_laplace(*problem, **prior, n_rounds=self.n_rounds, last_layer=kind == "last-layer")
+            vectors, spread, log_evidence = fit.vectors, fit.covariances, float(fit.log_evidence.mean())
         elif kind == "mean-field":
-            fit = fit_mean_field(*problem, **shared, **prior, estimator=self.gradient)
-            vectors, spread = fit.mean, fit.log_sd
-            losses = [value / self._n_networks for value in fit.history]
-            self.log_evidence_ = float(fit.bound.mean())
+            fit = fit_mean_field(*problem, **prior, estimator=self.gradient)
+            vectors, spread, log_evidence = fit.mean, fit.log_sd, fit.bound
         else:
-            rates = (0.0,) if kind == "ensemble" else DROPOUT_RATES if self.dropout is None else (self.dropout,)
-            precisions = PRECISIONS if kind == "ensemble" else (1.0,)
-            if self.prior_precision is not None:
-                precisions = (self.prior_precision,)
-            if kind == "ensemble":
-                shared["n_steps"] = sorted({max(1, round(share * self.n_steps)) for share in LENGTHS})
-            fit = fit_point_networks(*problem, **shared, rates=rates, precisions=precisions)
-            vectors = fit.vectors
-            spread = torch.full((self._n_networks if kind == "dropout" else 0,), fit.rate)
-            losses = [value / self._n_networks for value in fit.history]
-        parts = (part.cpu().double() for part in (vectors, fit.noise, spread))
-        self.posterior_ = WeightPosterior(kind, *parts)
-        every = max(1, len(losses) // N_RECORDS)
-        self.history_ = [{"loss": value / len(x)} for value in losses[every - 1 :: every]]
+            fit = fit_point_networks(*problem, n_networks=n_networks, **self._choices())
+            vectors, log_evidence = fit.vectors, None
+            spread = torch.full((n_networks if kind == "dropout" else 0,), fit.rate)
+        self.posterior_ = WeightPosterior(kind, *(part.cpu().double() for part in (vectors, fit.noise, spread)))
+        self.log_evidence_: float | None = log_evidence
+        every = max(1, len(fit.history) // N_RECORDS)
+        self.history_ = fit.history[every - 1 :: every]
+
+    def _choices(self) -> dict[str, Any]:
+        """Among which held-out rows choose."""
+        precision = None if self.prior_precision is None else (self.prior_precision,)
+        if self.posterior == "dropout":
+            return {
+                "rates": DROPOUT_RATES if self.dropout is None else (self.dropout,),
+                "precisions": precision or (1.0,),
+            }
+        lengths = sorted({max(1, round(share * self.n_steps)) for share in LENGTHS})
+        return {"precisions": precision or PRECISIONS, "lengths": lengths}
 
     # --- sizes ----------------------------------------------------------------------------------
 

@@ -10,12 +10,12 @@ from .network import Perturb
 __all__ = ["dropped"]
 
 
-def dropped(rate: Tensor, generator: torch.Generator, shared: bool = False) -> Perturb:
+def dropped(rate: Tensor, generator: torch.Generator | None = None, shared: bool = False) -> Perturb:
     """Leave out inputs of each layer at random, and let the others grow by 1 / (1 - rate).
 
     Args:
         rate: share that is left out, (M,), of each network its own.
-        generator: of what is left out.
+        generator: of what is left out; None is torch's own, on the device of the rate.
         shared: leave out the same units for all rows: each network is then one draw of the posterior, and what it says
             of a row does not depend on the others.
 
@@ -30,7 +30,8 @@ def dropped(rate: Tensor, generator: torch.Generator, shared: bool = False) -> P
     def perturb(layer: int, x: Tensor) -> Tensor:
         n_rows, width = x.shape[-2:]
         shape = (len(rate), 1 if shared else n_rows, width)
-        noise = torch.rand(shape, generator=generator, device=generator.device).to(x.device)
+        device = x.device if generator is None else generator.device
+        noise = torch.rand(shape, generator=generator, device=device).to(x.device)
         return x * ((noise < keep) / keep).to(x.dtype)
 
     return perturb

@@ -62,12 +62,14 @@ class ConstantNoise:
 
     def log_likelihood(self, outputs: Tensor, targets: Tensor, noise: Tensor) -> Tensor:
         """See `OutputLikelihood`."""
-        return self.expected(outputs, torch.zeros_like(outputs), targets, noise)
+        return self._of_squares((targets - outputs).square(), noise)
 
     def expected(self, mean: Tensor, variance: Tensor, targets: Tensor, noise: Tensor) -> Tensor:
         """See `OutputLikelihood`."""
-        log_scale = noise.clamp(min=LOG_SCALE_FLOOR).unsqueeze(-2)
-        return _gaussian((targets - mean).square() + variance, log_scale).sum(-1)
+        return self._of_squares((targets - mean).square() + variance, noise)
+
+    def _of_squares(self, squares: Tensor, noise: Tensor) -> Tensor:
+        return _gaussian(squares, noise.clamp(min=LOG_SCALE_FLOOR).unsqueeze(-2)).sum(-1)
 
     def curvature(self, outputs: Tensor, noise: Tensor) -> Tensor:
         """See `OutputLikelihood`."""
@@ -99,7 +101,7 @@ class InputNoise:
         mean, log_scale = self.split(outputs)
         return _gaussian((targets - mean).square(), log_scale).sum(-1)
 
-    def evened(self, outputs: Tensor, targets: Tensor, beta: float) -> Tensor:
+    def evened(self, outputs: Tensor, targets: Tensor, beta: float | Tensor) -> Tensor:
         r"""Nats of each row, weighted by :math:`\sigma^{2\beta}` over its mean, so that noisy rows teach means too.
 
         Under the likelihood itself, beta = 0, a row whose mean is not learned yet is taken for a noisy one, which then
@@ -168,4 +170,4 @@ class Classes:
 
 def _gaussian(squares: Tensor, log_scale: Tensor) -> Tensor:
     """Log-density from squared differences."""
-    return -0.5 * squares * torch.exp(-2 * log_scale) - log_scale - 0.5 * math.log(2 * math.pi)
+    return -0.5 * torch.exp(-2 * log_scale) * squares - (log_scale + 0.5 * math.log(2 * math.pi))

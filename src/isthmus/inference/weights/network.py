@@ -71,13 +71,12 @@ class Network:
 
     def layers(self, vector: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Weights (..., inputs, outputs) and biases (..., outputs) of each layer, as views of vectors (..., P)."""
-        found, start = [], 0
-        for inputs, outputs in self.sizes:
-            middle, end = start + inputs * outputs, start + (inputs + 1) * outputs
-            weight = vector[..., start:middle].reshape(*vector.shape[:-1], inputs, outputs)
-            found.append((weight, vector[..., middle:end]))
-            start = end
-        return found
+        lengths = [length for inputs, outputs in self.sizes for length in (inputs * outputs, outputs)]
+        parts = vector.split(lengths, -1)  # at once: each slice alone has a gradient of all weights
+        return [
+            (weight.unflatten(-1, size), bias)
+            for size, weight, bias in zip(self.sizes, parts[::2], parts[1::2], strict=True)
+        ]
 
     def activate(self, sums: Tensor) -> Tensor:
         """Hidden units of their weighted sums."""
