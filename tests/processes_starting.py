@@ -9,6 +9,7 @@ import importlib
 import multiprocessing
 import os
 import runpy
+import signal
 import socket
 import sys
 import tempfile
@@ -83,6 +84,7 @@ def _call(says: str, environment: dict[str, str], module: str, function: str, ar
     file = os.open(says, os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in a shell's background, which ignores it
     getattr(importlib.import_module(module), function)(*arguments)
 
 

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,11 +17,9 @@ from isthmus.files import read_tensors
 from isthmus.training import Interrupted, NonFiniteError, Settings, fit
 from isthmus.training.checkpoint import checkpoints
 from isthmus.training.step import Step
+from processes_starting import Started
 from training_cases import EAGER, Wrong, assert_same, at_step, timeless, weights
 from training_process import train
-
-SCRIPT = Path(__file__).with_name("training_process.py")
-
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs fork and signals")
 
@@ -66,11 +62,11 @@ def assert_is(folder: Path, uninterrupted) -> None:
 @pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.slow)])
 def test_runs_killed_at_random_moments_are_the_run_that_was_not(tmp_path, uninterrupted, kills):
     seed = random.SystemRandom().randrange(2**31)
-    command = [sys.executable, SCRIPT, tmp_path, "killed", str(kills), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    print(f"seed {seed}; run, step, writing at each kill:\n{done.stdout}")  # which pytest shows where this fails
-    assert done.returncode == 0, done.stderr
-    moments = [line.split() for line in done.stdout.splitlines()]
+    process = Started("training_process", "killed", tmp_path, kills, seed)
+    text = process.output(timeout=300)
+    print(f"seed {seed}; run, step, writing at each kill:\n{text}")  # which pytest shows where this fails
+    assert process.returncode == 0
+    moments = [line.split() for line in text.splitlines()]
     assert len(moments) == kills
     assert len({(run, step) for run, step, _ in moments}) > kills / 4  # they got on between the kills
     runs = sorted(path for path in tmp_path.iterdir() if path.name.isdigit())
@@ -82,13 +78,12 @@ def test_runs_killed_at_random_moments_are_the_run_that_was_not(tmp_path, uninte
 
 @posix
 def test_ctrl_c_stops_after_the_step_saves_and_says_how_to_go_on(tmp_path, uninterrupted):
-    command = [sys.executable, SCRIPT, tmp_path, "run"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
-        while not checkpoints(tmp_path):
-            assert child.poll() is None
-            time.sleep(0.002)
-        child.send_signal(signal.SIGINT)
-        _, error = child.communicate(timeout=60)
+    child = Started("training_process", "train", tmp_path)
+    while not checkpoints(tmp_path):
+        assert child.poll() is None, child.output()
+        time.sleep(0.002)
+    child.send_signal(signal.SIGINT)
+    error = child.output()
     assert child.returncode not in (0, -9)
     step = int(checkpoints(tmp_path)[-1].stem.removeprefix("step-"))
     assert f"Interrupted: Stopped after step {step} of 990 and saved." in error

@@ -1,15 +1,10 @@
-"""A training run that other processes kill: `python training_process.py FOLDER WHAT [KILLS SEED]`.
-
-WHAT is "run" (go on from the newest checkpoint to the end, then write the result), or "killed": fork runs one after
-the other and kill them at KILLS random moments in all, drawn from SEED; folders inside hold the runs.
-"""
+"""A training run that other processes kill."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -28,7 +23,7 @@ from isthmus.training.checkpoint import checkpoints
 
 
 def train(folder: Path) -> None:
-    """A run that uses all that a checkpoint must hold; writes weights and history when it is done."""
+    """A run that uses all that a checkpoint must hold, on from the newest; writes weights and history at its end."""
     pixels = torch.from_numpy(load_digits().data.astype(np.uint8))
     torch.manual_seed(0)
     encoder = Conditional(nn.Sequential(nn.Linear(64, 24), nn.BatchNorm1d(24), nn.ReLU()), GaussianHead(24, 4))
@@ -48,7 +43,8 @@ def train(folder: Path) -> None:
 def killed(folder: Path, kills: int, seed: int) -> None:
     """Kill runs at random moments, from their first instant on, going on with each until it is over; then the next.
 
-    Prints, for each kill, the run, the step that it had saved, and whether it was writing a file.
+    In the folder each run has its own. Prints, for each kill, the run, the step that it had saved, and whether it was
+    writing a file.
     """
     moments = random.Random(seed)
     number, began = 0, time.monotonic()
@@ -87,12 +83,3 @@ def reached(folder: Path) -> int:
     """The step of the newest checkpoint."""
     found = checkpoints(folder)
     return int(found[-1].stem.removeprefix("step-")) if found else 0
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in a shell's background, which ignores it
-    if sys.argv[2] == "run":
-        train(Path(sys.argv[1]))
-    else:
-        killed(Path(sys.argv[1]), *map(int, sys.argv[3:]))
