@@ -48,7 +48,7 @@ def check_fields(parts: dict) -> None:
     ("script", "parts"),
     [
         ("bench_likelihood", ["against_pythae"]),
-        ("bench_training", ["mlp"]),
+        pytest.param("bench_training", ["mlp"], marks=pytest.mark.slow),
         pytest.param("bench_training", ["convolutional"], marks=pytest.mark.slow),
         pytest.param("bench_likelihood", ["test_set"], marks=pytest.mark.slow),
         pytest.param("bench_scoring", ["rows_per_second", "memory"], marks=pytest.mark.slow),
