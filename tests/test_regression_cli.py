@@ -55,6 +55,22 @@ def test_train_predict_and_evaluate(model, homes, capsys):
     assert plot("predictions", estimator, data).startswith(b"\x89PNG")
 
 
+def test_a_run_goes_on_where_it_was_stopped(homes, capsys):
+    """Its parts are read from the run folder, which it shall not overwrite."""
+    train = ["train", "bayesian-neural-network", "--data", "homes.csv", "--label", "price", "--drop", "town"]
+    train += ["--out", "run", "--no-report", *TRAIN["bayesian-neural-network"]]
+    assert main(train) == 0
+    assert "BayesianNeuralNetwork, round 3 of 3" in capsys.readouterr().err
+    before = (homes / "run" / "measures.json").read_text()
+    (homes / "run" / "model.safetensors").unlink()
+    for last in (homes / "run" / "part-03" / "checkpoints").iterdir():
+        last.unlink()
+    assert main(train) == 2
+    assert "run holds a run already; use --resume" in capsys.readouterr().err
+    assert main(["train", "--resume", "--out", "run", "--no-report"]) == 0
+    assert (homes / "run" / "measures.json").read_text() == before
+
+
 def test_targets_that_are_missing_or_text_are_found_before_training(homes, capsys):
     for model, options in TRAIN.items():
         train = ["train", model, "--data", "homes.csv", "--out", "run", *options]
