@@ -108,7 +108,7 @@ CASES = {
     "photographs, channels first": (lambda: image_set((3, 70, 50)), 2, ("linear", "deterministic")),
     "one channel": (lambda: image_set((1, 9, 12), labels=False), 1, NETWORK),
     "grey floats of any range": (lambda: image_set((28, 20), np.float64), 5, NETWORK),
-    "table": (lambda: table_set(5, RNG.integers(0, 2, 60).astype(str)), 2, ALL),
+    "table": (lambda: table_set(3, RNG.integers(0, 2, 60).astype(str)), 2, ALL),
     "wide table": (lambda: table_set(40, RNG.standard_normal(60)), 3, NETWORK),
     "one feature": (lambda: table_set(1), 1, NETWORK),
 }
