@@ -78,6 +78,7 @@ gradients were chosen among 1, 2, 5 and 10, at as many gradients in all, on eigh
   {mnist[weighted]}, a difference of {mnist[gain]}: both are lower bounds in expectation, and annealing, which is not
   helped by the encoder, is not to be below by more than its gap.
 - Test images are not those that the model makes: the gap is a check of the chains, and no bound on their error there.
+- The time below is of a machine that was busy with other work, and is of all four gaps together with the training.
 """,
     reference="Wu, Burda, Salakhutdinov, Grosse (2017). On the quantitative analysis of decoder-based generative "
     "models. ICLR.",
