@@ -112,7 +112,7 @@ def test_models_without_one_say_so(digits):
 def test_on_the_command_line(digits, tmp_path, capsys):
     np.save(tmp_path / "digits.npy", digits[:120].astype(np.float32))
     out = tmp_path / "run"
-    small = ["--max-epochs", "1", "--hidden", "8", "--n-components", "2"]
+    small = ["--max-epochs", "1", "--hidden", "8", "--n-components", "2", "--no-report"]
     assert main(["train", "vae", "--data", str(tmp_path / "digits.npy"), "--out", str(out), *small]) in (None, 0)
     capsys.readouterr()
     assert main(["evaluate", str(out), "--annealed", "5", "--json"]) in (None, 0)
