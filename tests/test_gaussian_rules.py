@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 import torch
 
-from gaussian_cases import bumps
+from gaussian_cases import bumps, mixture
 from isthmus.estimators import GaussianMixture
 from isthmus.estimators.gaussian_mixture import CollapsedComponentWarning
 from isthmus.mixtures import (
@@ -19,9 +19,11 @@ from isthmus.mixtures import (
     collapsed_components,
     expectations,
     fit_gaussians,
+    fit_missing,
     maximised,
     regularised,
 )
+from isthmus.mixtures.gaussian import stacked
 from isthmus.mixtures.prepared import filled, usual_variances
 
 
@@ -76,6 +78,40 @@ def test_collapsed_components_are_found_and_seeded_again(missing):
     flat = rule.floor[:1].expand(1, 2)
     twins = Gaussians(torch.tensor([0.01, 0.99]), means[:2], torch.cat([flat, flat + 1]), "diag")
     assert collapsed_components(twins, 400.0, rule._replace(floor=flat[0])).tolist() == [0]
+
+
+def with_gaps(n: int = 150, apart: float = 1.0) -> np.ndarray:
+    """Rows of three bumps, three tenths of whose values are missing."""
+    rows = bumps(n=n, apart=apart)
+    rows[np.random.default_rng(1).random(rows.shape) < 0.3] = np.nan
+    return rows
+
+
+def test_several_starts_on_rows_with_gaps_end_in_the_likeliest():
+    rows = torch.from_numpy(with_gaps())
+    starts = [mixture("full", bumps(n=150), seed=seed) for seed in (1, 2, 3)]
+    alone = [fit_missing(rows, start, tolerance=1e-4, max_iter=8) for start in starts]
+    best = max(alone, key=lambda found: found.bounds[-1])
+    assert best.bounds[-1] > min(found.bounds[-1] for found in alone)
+    together = fit_gaussians(rows, stacked(starts), tolerance=1e-4, max_iter=8)
+    assert together.found.bounds == best.bounds
+    assert together.n_seeded == 0
+    assert torch.equal(together.gaussians.means, best.parameters.means)
+
+
+def test_a_component_that_collapses_is_seeded_again_where_values_are_missing():
+    rows = with_gaps(300, apart=4.0)
+    rows[0] = 30.0  # a component begins there, and on nothing else
+    means = np.stack([rows[0], *bumps(n=300, apart=4.0)[1:3]])
+    told = {"means_init": means, "precisions_init": np.tile(np.eye(3), (3, 1, 1)), "random_state": 0}
+    with pytest.warns(CollapsedComponentWarning):
+        stuck = GaussianMixture(3, n_seedings=0, **told).fit(rows)
+    assert (stuck.collapsed_, stuck.n_seeded_) == ([0], 0)
+    cured = GaussianMixture(3, n_seedings=5, **told).fit(rows)
+    assert cured.collapsed_ == []
+    assert cured.n_seeded_ >= 1
+    assert cured.weights_.min() * len(rows) >= 4
+    assert np.isfinite(cured.means_).all()
 
 
 def test_a_component_without_rows_stays_a_gaussian():

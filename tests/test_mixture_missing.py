@@ -13,10 +13,8 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Reference
 
 from isthmus.estimators import GaussianMixture
-from isthmus.estimators.gaussian_mixture import CollapsedComponentWarning
 from isthmus.mixtures.covariance_rule import CovarianceRule
-from isthmus.mixtures.gaussian import Gaussians, stacked
-from isthmus.mixtures.gaussian_fit import fit_gaussians
+from isthmus.mixtures.gaussian import Gaussians
 from isthmus.mixtures.missing import (
     draw_missing,
     fit_missing,
@@ -278,33 +276,6 @@ def test_weights_that_are_none_are_refused():
     gaussians = mixture("full")
     with pytest.raises(ValueError, match="positive sum"):
         fit_missing(drawn(gaussians, 5, 0.0), gaussians, weight=torch.zeros(5))
-
-
-def test_several_starts_on_rows_with_gaps_end_in_the_likeliest():
-    rows = drawn(mixture("full"), 100, 0.3)
-    starts = [mixture("full", seed=seed) for seed in (1, 2, 3)]
-    alone = [fit_missing(rows, start, tolerance=1e-4, max_iter=8) for start in starts]
-    best = max(alone, key=lambda found: found.bounds[-1])
-    assert best.bounds[-1] > min(found.bounds[-1] for found in alone)
-    together = fit_gaussians(rows, stacked(starts), tolerance=1e-4, max_iter=8)
-    assert together.found.bounds == best.bounds
-    assert together.n_seeded == 0
-    assert torch.equal(together.gaussians.means, best.parameters.means)
-
-
-def test_a_component_that_collapses_is_seeded_again_where_values_are_missing():
-    rows = drawn(mixture("full", 3, 3), 300, 0.25).numpy()
-    rows[0] = [50.0, 50.0, 50.0]  # a component begins there, and on nothing else
-    means = np.stack([rows[0], [-1.0, 0.0, 1.0], [1.0, 0.0, -1.0]])
-    told = {"means_init": means, "precisions_init": np.tile(np.eye(3), (3, 1, 1)), "random_state": 0}
-    with pytest.warns(CollapsedComponentWarning):
-        stuck = GaussianMixture(3, n_seedings=0, **told).fit(rows)
-    assert (stuck.collapsed_, stuck.n_seeded_) == ([0], 0)
-    cured = GaussianMixture(3, n_seedings=5, **told).fit(rows)
-    assert cured.collapsed_ == []
-    assert cured.n_seeded_ >= 1
-    assert cured.weights_.min() * len(rows) >= 4
-    assert np.isfinite(cured.means_).all()
 
 
 def test_a_start_from_rows_with_gaps_is_the_likeliest_of_several():
