@@ -145,6 +145,11 @@ def test_known_cells_are_written_as_they_were_read(standardise, data, tmp_path, 
     assert bool(preparation.scales) == standardise
     expected = isthmus.load(tmp_path / "run").impute(preparation.standardised(read.x_train))
     np.testing.assert_allclose(np.array(filled, float), preparation.own_units(expected), rtol=1e-12)
+    # The same rows, converted as they were for training, are filled likewise.
+    convert = ["data", "convert", tmp_path / "table.csv", "--like", tmp_path / "run", "--out", tmp_path / "rows"]
+    assert run(*convert) == 0
+    assert run("impute", tmp_path / "run", "--data", tmp_path / "rows", "--out", tmp_path / "rows.npy") == 0
+    np.testing.assert_allclose(np.load(tmp_path / "rows.npy"), np.array(filled, float), rtol=1e-9)
     again = load_data(str(tmp_path / "table.csv"), seed=None, preparation=record)
     np.testing.assert_array_equal(preparation.standardised(read.x_train), again.x_train)
 

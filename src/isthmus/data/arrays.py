@@ -68,6 +68,7 @@ def read_npy_folder(path: Path, *, buffer_bytes: int = BUFFER_BYTES) -> DataSet:
         (np.asarray(shards) if shards.fits_buffer else shards, labels),
         description=str(note.get("description") or f"Read from the files in {path.name}"),
         feature_names=None if names is None else tuple(map(str, names)),
+        missing=(note.get("preparation") or {}).get("missing") == "keep",  # gaps that were kept on purpose
     )
     return data._replace(preparation=note.get("preparation"))
 
