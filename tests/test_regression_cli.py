@@ -61,6 +61,8 @@ def test_a_run_goes_on_where_it_was_stopped(homes, capsys):
     train += ["--out", "run", "--no-report", *TRAIN["bayesian-neural-network"]]
     assert main(train) == 0
     assert "BayesianNeuralNetwork, round 3 of 3" in capsys.readouterr().err
+    assert main(["sample", "run"]) == 1  # it draws targets, not rows
+    assert "which has no distribution of rows; use" in capsys.readouterr().err
     before = (homes / "run" / "measures.json").read_text()
     (homes / "run" / "model.safetensors").unlink()
     for last in (homes / "run" / "part-03" / "checkpoints").iterdir():

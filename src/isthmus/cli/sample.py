@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
+from sklearn.base import is_classifier, is_regressor
 
 from ..estimators import Autoencoder
 from ..evaluation.given import given, is_conditional
@@ -56,7 +57,9 @@ def run(arguments: list[str]) -> None:
     if options.prior == "none" and options.keep:
         raise UsageError("expected --keep with --prior gaussian or mixture, which it keeps")
     estimator: Any = load_run(options.run)
-    if not hasattr(estimator, "sample"):
+    if (
+        not hasattr(estimator, "sample") or is_regressor(estimator) or is_classifier(estimator)
+    ):  # they draw y given rows
         raise ValueError(
             f"Expected a model to draw rows from in {options.run}, got {type(estimator).__name__}, which has no "
             "distribution of rows; use isthmus encode, evaluate or predict."

@@ -53,8 +53,9 @@ def fit_laplace(
 ) -> LaplaceFit:
     """Train networks, and while that goes on raise their marginal likelihood over prior precisions and noise.
 
-    A round trains, takes the curvature, and updates precisions and noise by MacKay's fixed point: a group's precision
-    is its number of well-determined weights over their squares. The last fifth of all steps trains with these fixed.
+    A round trains, takes the curvature, and updates precisions by MacKay's fixed point, a group's number of
+    well-determined weights over their squares, and noise by EM, the mean of squared errors and of the outputs'
+    variance. The last fifth of all steps trains with these fixed.
 
     Args:
         network: the architecture.

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..data.memory import check_fits
 from ..inference.weights import Network, OutputLikelihood, Outputs, Posterior, WeightPosterior, outputs_of
 from ..training import Rows, Settings
+from ..training.folder import own_folder
 from .laplace_networks import fit_laplace
 from .mean_field_networks import fit_mean_field
 from .network_training import NetworkTraining
@@ -57,7 +58,7 @@ class BaseBayesianNetwork(TargetRows, BaseTraining, Saved):
         each_input: where precisions are found, one for each input: what does not matter is switched off.
         dropout: rate with "dropout"; None chooses it by held-out rows.
         gradient: of "mean-field": "local" draws sums in place of weights, "flipout" has signs of its own for each row.
-        n_steps: of Adam, at most; with "ensemble" held-out rows choose it or a share of it.
+        n_steps: of Adam, rounded to whole passes over the rows; with "ensemble" held-out rows choose it or a share.
         n_rounds: how often "laplace" updates precisions and noise while training.
         learning_rate: of Adam; it falls along a cosine.
         batch_size: rows a step.
@@ -101,15 +102,14 @@ class BaseBayesianNetwork(TargetRows, BaseTraining, Saved):
         held_out = None if validation is None else self._watched_rows(validation).to(device)
         self.seed_ = self._seed(folder if resume else None)
         self._check_memory()
-        self._find_posterior(
-            rows,
-            NetworkTraining(
-                n_steps=self.n_steps, learning_rate=self.learning_rate, batch_size=self.batch_size,
-                clip_norm=self.clip_norm, device=self.device, seed=self.seed_, validation=held_out,
-                folder=None if folder is None else Path(folder), resume=resume, progress=self.verbose,
-                title=type(self).__name__,
-            ),
+        training = NetworkTraining(
+            n_steps=self.n_steps, learning_rate=self.learning_rate, batch_size=self.batch_size,
+            clip_norm=self.clip_norm, device=self.device, seed=self.seed_, validation=held_out,
+            folder=None if folder is None else Path(folder), resume=resume, progress=self.verbose,
+            title=type(self).__name__,
         )  # fmt: skip
+        with own_folder(folder):  # of all parts
+            self._find_posterior(rows, training)
 
     def _find_posterior(self, rows: Rows, training: NetworkTraining) -> None:
         problem: Any = self._network(), self._likelihood(), rows, training

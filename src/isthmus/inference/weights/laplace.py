@@ -167,7 +167,11 @@ class Curved:
         return evidence(self._scaled(noise).sum(0), log_precision.double().exp()[self.groups], self.weights, fit)
 
     def updated(self, covariance: Tensor, log_precision: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """MacKay's fixed point, one step: precisions and noise from the covariance under the present ones."""
+        """Precisions and noise from the covariance under the present ones: one step of a fixed point.
+
+        Precisions are MacKay's; noise is that of EM, with the same fixed point. MacKay's, errors over the rows that the
+        weights have not used, swings where they use nearly all of them, as the errors lag behind the precisions.
+        """
         matrices, precision = self._scaled(noise), log_precision.double().exp()
         sums = torch.zeros(3, len(precision), dtype=torch.float64, device=precision.device)
         per_weight = torch.stack((torch.ones_like(self.weights), covariance.diagonal(), self.weights.square()))
@@ -179,7 +183,8 @@ class Curved:
             return found, noise
         used = (matrices * covariance).sum((1, 2))
         errors = (self.counts.unsqueeze(1) * (self.y - self.outputs).square()).sum(0)
-        scales = 0.5 * torch.log(errors / (self.counts.sum() - used).clamp(min=1)).clamp(min=-12)
+        explained = torch.exp(2 * noise.double()) * used  # variance of the outputs at the rows, added up
+        scales = 0.5 * torch.log((errors + explained) / self.counts.sum()).clamp(min=-12)
         return found, scales.to(noise)
 
 
