@@ -265,7 +265,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_resumes(tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "isthmus", "train"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    more = ["vae", "--out", str(out), "--hidden", "16", "--max-epochs", "200", "--no-report", "--compile", "False"]
+    more = ["vae", "--out", str(out), "--hidden", "16", "--max-epochs", "100", "--no-report", "--compile", "False"]
     process = subprocess.Popen(command + more, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 60
     while not (out / "metrics.jsonl").exists() and time.monotonic() < deadline:
@@ -276,7 +276,7 @@ def test_ctrl_c_saves_says_how_to_resume_and_resumes(tmp_path):
     assert f"--resume --out {out}" in errors
     assert not (out / "model.safetensors").exists()
     assert run("train", "--resume", "--out", out, "--no-report", "--json") == 0
-    assert len(isthmus.load(out).history_) == 200
+    assert len(isthmus.load(out).history_) == 100
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
