@@ -54,6 +54,53 @@ def test_sds_are_right_at_the_median(fits):
     assert of_sds.median() < 0.05
 
 
+def banana(bend):
+    """x2 is bend x1^2 and some noise: mean and sd by hand."""
+
+    def log_density(x):
+        return Normal(0.0, 1.0).log_prob(x[..., 0]) + Normal(bend * x[..., 0] ** 2, 0.3).log_prob(x[..., 1])
+
+    return log_density, [0.0, bend], [1.0, (2 * bend**2 + 0.09) ** 0.5]
+
+
+def funnel(dim, sd):
+    def log_density(x):
+        around = Normal(0.0, (x[..., :1] / 2).exp()).log_prob(x[..., 1:]).sum(-1)
+        return Normal(0.0, sd).log_prob(x[..., 0]) + around
+
+    return log_density, [0.0] * dim, [sd] + [math.exp(sd**2 / 4)] * (dim - 1)
+
+
+# Log-densities with mean and sd: kinks, borders, skew, and bends.
+KNOWN = {
+    "laplace": (lambda x: -x.abs().sum(-1), [0.0] * 2, [2**0.5] * 2),
+    "uniform": (lambda x: torch.where(x.abs().amax(-1) < 1, 0 * x.sum(-1), -torch.inf), [0.0] * 2, [3**-0.5] * 2),
+    # Of the logarithm of a gamma variable of shape 1: Euler's constant, and pi / sqrt(6).
+    "log gamma": (lambda x: (x - x.exp()).sum(-1), [-0.5772] * 3, [math.pi / 6**0.5] * 3),
+    "banana": banana(0.3),
+    "funnel": funnel(2, 1.0),
+    "long banana": banana(1.0),
+    "longer banana": banana(3.0),
+    "deep funnel": funnel(10, 3.0),
+}
+COSTLY = ("long banana", "longer banana", "deep funnel")  # flows are fitted
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in COSTLY else ()) for name in KNOWN]
+)
+def test_what_is_called_reliable_is_right(name, seed):
+    log_density, mean, sd = KNOWN[name]
+    fitted = fit_posterior(log_density, len(mean), batched=True, random_state=seed)
+    if fitted.reliable:
+        spread = torch.tensor(sd, dtype=fitted.mean.dtype)
+        assert float(((fitted.mean - torch.tensor(mean)) / spread).abs().max()) < 0.15
+        assert float((fitted.sd / spread - 1).abs().max()) < 0.3
+    else:
+        assert name in COSTLY
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("family", ["mean-field", "laplace"])

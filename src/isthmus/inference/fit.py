@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import inf
 from numbers import Integral
 from typing import Any, get_args
 
@@ -20,10 +19,12 @@ from .posterior import Posterior, Step
 from .problem import Problem, finite_start
 from .starts import mixture_of, other_optima
 from .variational import FEW, MeanFieldFit, fit_mean_field, mean_field_noise
-from .weigh import DOUBTED_KHAT, TRUSTED_KHAT, Weighed, weigh, weigh_surely
+from .weigh import TRUSTED_KHAT, Weighed, weigh, weigh_surely
 
 __all__ = ["fit_posterior"]
 
+CHECKED_KHAT = 0.3  # from which on heavier tails are tried
+MISSED = 0.05  # nats of evidence that a family may miss: a twentieth of the posterior
 ENOUGH = 0.25  # of the draws, as effective sample size; with fewer, a better family is looked for
 
 
@@ -144,21 +145,31 @@ def _climbing(
         first = Candidate(f"mixture of {len(fits)} optima", several, fit.optimum.converged)
     else:
         first = fit_named("linear-response", problem, fit, generator)
-    tails = None if others else heavier_tails(fit)
-    judge = weigh if tails is not None else weigh_surely
-    tried = [(first, judge(target, first.family, n_weighed, generator))]
-    if tails is not None and tried[0][1].khat > DOUBTED_KHAT:
-        # What heavier tails weigh is told at once; a tail beyond the reach of a normal's few draws, by many more.
-        # Twice as many draws, as a part of them is lost where the normal would have done.
-        tried.append((tails, weigh_surely(target, tails.family, 2 * n_weighed, generator)))
-        if not _is_good(*tried[1]):
-            tried[0] = first, weigh_surely(target, first.family, n_weighed, generator)
+    tried = _with_tails(target, first, None if others else heavier_tails(fit), n_weighed, generator)
     if not any(_is_good(*pair) for pair in tried):
         for candidate in climb(problem, fit, several, generator, notes):
             tried.append((candidate, weigh_surely(target, candidate.family, n_weighed, generator)))
             if _is_good(*tried[-1]):
                 break
     return _posterior(problem, fit, tried, notes, generator)
+
+
+def _with_tails(
+    target: LogDensity, first: Candidate, tails: Candidate | None, n_weighed: int, generator: torch.Generator
+) -> list[tuple[Candidate, Weighed]]:
+    """A candidate weighed; where that leaves doubt, one with heavier tails, too, which reach what its draws don't."""
+    if tails is None:
+        return [(first, weigh_surely(target, first.family, n_weighed, generator))]
+    weighed = weigh(target, first.family, n_weighed, generator)
+    if first.converged and weighed.khat <= CHECKED_KHAT:
+        return [(first, weighed)]
+    # Twice as many draws, as a part of them is lost where the normal would have done.
+    further = weigh_surely(target, tails.family, 2 * n_weighed, generator)
+    if not further.trusted or weighed.log_evidence < further.least_evidence - MISSED:
+        weighed = weighed._replace(whole=False)
+    elif not _is_good(tails, further):
+        weighed = weigh_surely(target, first.family, n_weighed, generator)
+    return [(first, weighed), (tails, further)]
 
 
 def _is_good(candidate: Candidate, weighed: Weighed) -> bool:
@@ -173,14 +184,14 @@ def _posterior(
     generator: torch.Generator,
 ) -> Posterior:
     """The best of what was tried, in words, too."""
-    # A bound above another's evidence says that the other one misses a part of the posterior.
-    known = max([-inf, *(weighed.bound - 5 * weighed.bound_error for _, weighed in tried if weighed.bound > -inf)])
+    # Evidence above another's says that the other one misses a part of the posterior.
+    least = max(weighed.least_evidence for _, weighed in tried) - MISSED
+    tried = [(one, weighed._replace(whole=weighed.whole and weighed.log_evidence >= least)) for one, weighed in tried]
 
     def worth(pair: tuple[Candidate, Weighed]) -> tuple[bool, bool, bool, float]:
         candidate, weighed = pair
-        whole = weighed.log_evidence > known - 0.5
-        good = whole and _is_good(*pair)
-        return good, whole and weighed.trusted, candidate.converged, 0.0 if good else weighed.bound
+        good = _is_good(*pair)
+        return good, weighed.trusted, candidate.converged, 0.0 if good else weighed.bound
 
     candidate, weighed = max(reversed(tried), key=worth)  # of good ones the last: it was looked for to be surer
     steps = [
@@ -206,6 +217,11 @@ def _story(
     said = [f"Tried: {one.name}, k-hat {w.khat:.2f}." for one, w in tried if one is not chosen]
     if weighed.trusted:
         said.append("Moments and draws are importance-corrected.")
+    elif not weighed.whole:
+        said.append(
+            "Draws of another family that was tried found mass that these miss: the mean may be useful, the rest is "
+            "not to be trusted; reparameterise the model, or try family='flow' or 'mixture'."
+        )
     else:
         said.append(
             f"k-hat is above {TRUSTED_KHAT}: no family that was tried stands for the posterior. Means may be useful, "

@@ -13,15 +13,13 @@ from .draws import standard_draws
 from .families import Family, LinearFamily
 from .importance import ImportanceSample
 
-__all__ = ["DOUBTED_KHAT", "TRUSTED_KHAT", "Weighed", "weigh", "weigh_surely"]
+__all__ = ["TRUSTED_KHAT", "Weighed", "weigh", "weigh_surely"]
 
 TRUSTED_KHAT = 0.7
 """Above it, no estimate from the draws is to be trusted (Vehtari et al. 2024)."""
 
-DOUBTED_KHAT = 0.4
-"""From here up to that, k-hat is told from more draws: of few, a tail that is out of their reach looks short."""
-
-MANY = 20_000  # draws, of which a tail that matters is in reach
+# From here up to that, k-hat is told from many draws: of few, a tail that is out of their reach looks short.
+DOUBTED_KHAT, MANY = 0.4, 20_000
 
 
 class Weighed(NamedTuple):
@@ -35,6 +33,7 @@ class Weighed(NamedTuple):
         bound: mean of log p - log q, in nats, at most the log evidence; minus infinity where q reaches beyond p.
         bound_error: its standard error.
         n_outside: draws where the density is zero, or not a number.
+        whole: whether no other family's draws have found mass that these miss.
     """
 
     family: Family
@@ -44,11 +43,12 @@ class Weighed(NamedTuple):
     bound: float
     bound_error: float
     n_outside: int
+    whole: bool = True
 
     @property
     def trusted(self) -> bool:
         """Whether moments are better taken with the weights."""
-        return self.khat <= TRUSTED_KHAT
+        return self.whole and self.khat <= TRUSTED_KHAT
 
     @property
     def effective_sample_size(self) -> float:
@@ -59,6 +59,13 @@ class Weighed(NamedTuple):
     def log_evidence(self) -> float:
         """Log of the mean smoothed weight, in nats."""
         return float(self.sample.smoothed_log_evidence) if self.sample is not None else -inf
+
+    @property
+    def least_evidence(self) -> float:
+        """What the log evidence is hardly below, in nats: the bound by five errors, or the estimate by two."""
+        by_bound = self.bound - 5 * self.bound_error if self.bound > -inf else -inf
+        by_weights = self.log_evidence - 2 * float(self.sample.standard_error) if self.sample is not None else -inf
+        return max(by_bound, by_weights)
 
     @property
     def log_weights(self) -> Tensor:
