@@ -119,7 +119,9 @@ def apart(dim, distance, width):
     return log_density, 0.7 * second
 
 
-@pytest.mark.parametrize(("dim", "distance", "width"), [(1, 80, 1.0), (4, 24, 1.0), (4, 50, 2.0), (20, 60, 1.0)])
+@pytest.mark.parametrize(
+    ("dim", "distance", "width"), [(1, 80, 1.0), (4, 24, 1.0), (4, 50, 2.0), (20, 60, 1.0), (3, 16, 0.4)]
+)
 def test_modes_far_away_are_found_in_any_number_of_dimensions(dim, distance, width):
     log_density, mean = apart(dim, distance, width)
     posterior = fit_posterior(log_density, dim)

@@ -22,6 +22,7 @@ DENSER = 1.0  # nats above the optimum's density: points that end there may lead
 MOST = 8  # optima to look for
 ALIKE = 0.6  # log scales of one optimum, found from few draws and from more
 WORSE = 12.0  # nats; an optimum of that much less evidence holds nothing of the posterior
+BANDS, LOOKED_AT = 32, 32  # distances, and points at each, of which one climbs too
 SCATTERED, CLIMBS = 64, 12  # points, and steps that they climb, to find mass far from the known optimum
 NEARLY = 20.0  # nats, and 2 a dimension, below the optimum's density: points that end there may lead to another one
 
@@ -109,18 +110,33 @@ def _scattered(location: Tensor, unit: Tensor, generator: torch.Generator) -> Te
     return torch.cat([torch.linalg.solve_triangular(unit, near.T, upper=False).T, half, -half])
 
 
+def _suspects(target: LogDensity, location: Tensor, unit: Tensor, generator: torch.Generator) -> Tensor:
+    """Of many more points at each distance those with the most density above the normal distribution's, (BANDS, dim).
+
+    They may lie in the basin of a mode that is narrower than the known one, which few others would hit.
+    """
+    noise = torch.randn(
+        BANDS * LOOKED_AT, len(location), generator=generator, dtype=torch.float64, device=generator.device
+    )
+    whitened = noise.to(unit) * torch.logspace(0, 2, BANDS * LOOKED_AT).to(unit)[:, None]
+    above = target.values(location + whitened @ unit.T) + 0.5 * whitened.square().sum(1)
+    best = above.reshape(BANDS, LOOKED_AT).argmax(1)
+    return whitened[best + LOOKED_AT * torch.arange(BANDS, device=best.device)]
+
+
 def _ends(fit: MeanFieldFit, generator: torch.Generator) -> list[Vector]:
     """Parameters (m, log s) where scattered points end that climb the density, away from each other, densest first.
 
     Where one normal distribution is all there is, the first step takes all of them to its mean. Of a far mode's basin
     they need to hit a half-space, in which a good share of them lies in any dimension; of one much narrower than the
-    known mode's, a ball, which in more than two dimensions none may hit.
+    known mode's, a ball, which in more than four dimensions none may hit.
     """
     target, response = fit.objective.log_density, fit.response
     if response is None:
         return []
     location, unit = response.location.detach(), response.factor.detach()
-    ends, values = _climbed(target, location, unit, _scattered(location, unit, generator))
+    points = torch.cat([_scattered(location, unit, generator), _suspects(target, location, unit, generator)])
+    ends, values = _climbed(target, location, unit, points)
     dim, kept, starts = len(location), [torch.zeros_like(location)], []
     gains = values - target.values(location[None])
     for index in values.argsort(descending=True):

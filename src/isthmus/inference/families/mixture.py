@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
+from ..draws import standard_draws
 from .base import Family
 
 __all__ = ["GaussianMixtureFamily"]
@@ -86,13 +87,17 @@ class GaussianMixtureFamily(Family):
 
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws (n, dim) in random order, of each component its share to within one: what is left to chance is less."""
+        """Draws (n, dim) in random order, of each component its share to within one, and whitened."""
         like = self.locations
         edges = (n * self.logits.double().softmax(0).cumsum(0)).cpu() + torch.rand((), generator=generator).item()
         edges[-1] = n + 0.5  # whatever rounding left of the sum of weights
         chosen = torch.searchsorted(edges, torch.arange(1, n + 1, dtype=torch.float64), right=False)
-        chosen = chosen[torch.randperm(n, generator=generator)].to(like.device)
-        noise = torch.randn(n, self.dim, generator=generator, dtype=like.dtype).to(like.device)
+        chosen = chosen[torch.randperm(n, generator=generator)]
+        noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float64)
+        for k in range(len(self.logits)):
+            if (count := int((chosen == k).sum())) > self.dim + 1:
+                noise[chosen == k] = standard_draws(count, self.dim, generator, antithetic=False)
+        chosen, noise = chosen.to(like.device), noise.to(like)
         if self.lower is None:
             return self.locations[chosen] + self.log_scales.exp()[chosen] * noise
         return self.locations[chosen] + (self._factors()[chosen] @ noise.unsqueeze(-1)).squeeze(-1)
