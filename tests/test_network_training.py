@@ -11,6 +11,7 @@ from isthmus import (
     BayesianNeuralNetworkClassifier,
     DensityNetwork,
     DensityNetworkClassifier,
+    GaussianMixture,
 )
 from isthmus.estimators import network_training
 from isthmus.estimators.laplace_networks import fit_laplace
@@ -177,6 +178,24 @@ def test_validation_rows_are_measured_and_progress_is_shown(table, capsys):
     assert "BayesianNeuralNetwork, round 1 of 3: step 12 of 12" in shown
     with pytest.raises(ValueError, match=r"Expected validation as a pair \(X, y\)"):
         bayesian().fit(X, y, validation=X)
+
+
+@pytest.mark.parametrize("model", [bayesian(), DensityNetwork((4,), max_epochs=1), GaussianMixture()], ids=repr)
+def test_targets_and_weights_that_cannot_be_written_to_are_no_cause_to_warn(model, table):
+    """As columns of frames can't; torch warns once a process, and here each time."""
+    X, y = table
+    for column in (weight := np.ones(len(y)), y := y.copy()):
+        column.flags.writeable = False
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        model.fit(X, y, sample_weight=weight)
+        if not isinstance(model, GaussianMixture):
+            assert np.isfinite(model.score_samples(X, y)).all()
+            assert len(model.calibration(X, y).coverage) > 0
+            model.fit(X, y, validation=(X, y))
+    finally:
+        torch.set_warn_always(always)
 
 
 @pytest.mark.parametrize("posterior", POSTERIORS)

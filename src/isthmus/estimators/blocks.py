@@ -133,12 +133,12 @@ def hold_out(stream: Stream, fraction: float, seed: int) -> tuple[Stream, Rows]:
 
 
 def checked_weight(sample_weight: Any, rows: np.ndarray | Shards) -> np.ndarray:
-    """Weights of the rows as float64, (n,)."""
+    """Weights of the rows as float64, (n,), that torch may hold: columns of frames can't be written to."""
     weight = sample_weight.detach().cpu().numpy() if isinstance(sample_weight, Tensor) else sample_weight
     weight = _check_sample_weight(weight, np.empty((len(rows), 0)), dtype=np.float64)
     if (weight < 0).any() or not weight.sum() > 0:
         raise ValueError("Expected weights >= 0 with a positive sum, got others.")
-    return weight
+    return np.require(weight, requirements="W")
 
 
 def column_moments(rows: np.ndarray | Shards, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

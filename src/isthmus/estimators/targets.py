@@ -52,14 +52,14 @@ class TargetRows:
 
 
 def checked_targets(y: Any, n_rows: int) -> np.ndarray:
-    """Numbers to predict, (n, k) float64.
+    """Numbers to predict, (n, k) float64, that torch may hold: columns of frames can't be written to.
 
     Raises:
         ValueError: none, not one row each, not finite, or no numbers.
     """
     if y is None:
         raise ValueError("Expected numbers to predict, got none: requires y to be passed, but the target y is None.")
-    y = _check_y(as_array(y), multi_output=True, y_numeric=True, estimator="DensityNetwork")
+    y = _check_y(as_array(y), multi_output=True, y_numeric=True)
     if len(y) != n_rows:
         check_consistent_length(np.empty((n_rows, 0)), y)
-    return np.asarray(y, dtype=np.float64).reshape(n_rows, -1)
+    return np.require(y, np.float64, "W").reshape(n_rows, -1)
