@@ -92,6 +92,7 @@ def fit_laplace(
     each = int((1 - FINAL_SHARE) * training.n_steps) // rounds if rounds else 0
     prior = f"{precision or 'found'}, each_input={each_input}, last_layer={last_layer}, noise={noise or 'found'}"
     history: History = []
+    before = {"epoch": 0, "step": 0}
     training.begin()
     for i in range(rounds + 1):
         final = i == rounds
@@ -114,6 +115,8 @@ def fit_laplace(
                 logs[m] = new_logs if precision is None else logs[m]
                 scales[m] = new_scales if noise is None else scales[m]
         log_evidence = torch.stack([each.log_evidence for each in found])
-        history.append({**records[-1], "loss": -float(log_evidence.mean()) / total})
+        done = {name: records[-1][name] + before[name] for name in before}  # a stage counts its own
+        history.append({**records[-1], **done, "loss": -float(log_evidence.mean()) / total})
+        before = {"epoch": done["epoch"] + 1, "step": done["step"]}
     covariances = torch.stack([each.covariance for each in found])
     return LaplaceFit(vectors, scales, logs, covariances, log_evidence, history)
