@@ -57,4 +57,4 @@ class IWAE(BaseVAE):
     @property
     def default_importance_samples(self) -> int:
         """Scores are of the bound that it was trained on where no other number of samples is asked for."""
-        return self.n_samples
+        return int(self.parameters_["n_samples"])
