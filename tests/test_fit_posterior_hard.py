@@ -85,7 +85,7 @@ def test_what_can_t_be_fitted_is_said(name):
     ("arguments", "words"),
     [({"family": "normal"}, "Expected family"), ({"n_weighed": 10}, "n_weighed"),
      ({"start": [1.0]}, "2 finite numbers"), ({"start": {"x": 1.0}}, "Parameters"), ({"n_draws": 7}, "even number"),
-     ({"random_state": None}, "random_state")],
+     ({"random_state": None}, "random_state"), ({"n_starts": -1}, "n_starts"), ({"n_starts": 2.5}, "n_starts")],
 )  # fmt: skip
 def test_arguments_that_make_no_sense_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):

@@ -103,6 +103,8 @@ def fit_posterior(
         raise ValueError(f"Expected direction to be one of {', '.join(get_args(Direction))}, got {direction!r}")
     if n_weighed < 100:
         raise ValueError(f"Expected n_weighed >= 100, as fewer draws have no tail to judge by, got {n_weighed}")
+    if isinstance(n_starts, bool) or not isinstance(n_starts, Integral) or n_starts < 0:
+        raise ValueError(f"Expected n_starts to be a whole number, got {n_starts!r}; use 0 to look for no other optima")
     if isinstance(random_state, bool) or not isinstance(random_state, Integral):
         raise ValueError(f"Expected random_state to be a whole number, got {random_state!r}")
     problem = Problem.of(log_density, dim, batched, dtype, device)
