@@ -115,6 +115,19 @@ def test_partial_fits_come_near_to_em(kind):
 
 
 @every_kind_of_covariance
+def test_batches_of_one_component_each_leave_the_floor_where_it_is(kind):
+    """It is a part of the variance of all rows, not of a batch's."""
+    noise = 0.01 * np.random.default_rng(0).normal(size=(1000, 2))
+    rows = noise + 10 * (np.arange(1000) >= 500)[:, None]
+    model = GaussianMixture(2, covariance_type=kind, covariance_floor=0.01, random_state=0).partial_fit(rows[::5])
+    for i in range(10):  # of one and the other in turn
+        model.partial_fit(rows[i % 2 * 500 + 50 * i :][:50])
+        found = model.covariances_
+        least = np.linalg.eigvalsh(found).min() if kind in ("full", "tied") else found.min()
+        assert least > 0.7 * 0.01 * rows.var(0).min()
+
+
+@every_kind_of_covariance
 def test_what_is_added_to_variances_does_not_add_up(kind):
     rows = np.zeros((50, 2)) if kind in ("tied", "spherical") else np.c_[np.arange(50.0), np.zeros(50)]
     model = GaussianMixture(1, covariance_type=kind, reg_covar=0.01, covariance_floor=0.0, random_state=0)

@@ -18,12 +18,15 @@ from ..mixtures.gaussian import Gaussians
 from ..mixtures.missing import draw_missing, impute
 from ..mixtures.moments import Moments
 from ..mixtures.online import OnlineMixture, online_step
+from ..mixtures.prepared import QUARTILE_ROWS
 from .blocks import checked_weight
 from .common import as_array, random_generator
 from .filled import filled_frame
 from .mixture import BaseMixture
 
 __all__ = ["BaseGaussianGiven"]
+
+QUANTILES = 32  # of each component, to tell quartiles of a mixture by
 
 
 class BaseGaussianGiven(BaseMixture):
@@ -45,7 +48,7 @@ class BaseGaussianGiven(BaseMixture):
 
     @abstractmethod
     def _rule(self, variances: Tensor, rows: Tensor, weight: Tensor | None) -> CovarianceRule:
-        """What keeps covariances from collapsing, of features with these variances; and some of the rows."""
+        """What keeps covariances from collapsing, of features with these variances; and some of the rows, or what stands for them."""
 
     @abstractmethod
     def _take_mixture(self, gaussians: Gaussians) -> None:
@@ -142,7 +145,7 @@ class BaseGaussianGiven(BaseMixture):
             x = torch.from_numpy(self.data_units(rows)).to(self._device())
             weight = None if weight is None else weight.to(x)
             gaussians = self._gaussians()
-            rule = self._rule(_variances(gaussians), x, weight)
+            rule = self._rule(_variances(gaussians), *_typical_rows(gaussians))
             before = OnlineMixture(gaussians, _moments(gaussians, rule), self.n_seen_)
             after, likelihood = online_step(before, x, weight, rule=rule)
             self._take_mixture(after.gaussians)
@@ -173,7 +176,24 @@ def _moments(gaussians: Gaussians, rule: CovarianceRule) -> Moments:
 
 def _variances(gaussians: Gaussians) -> Tensor:
     """Variance of each feature under the mixture, (F,)."""
-    weights, means, covariances, kind = gaussians
+    weights, means = gaussians.weights, gaussians.means
+    return weights @ (_variances_within(gaussians) + (means - weights @ means).square())
+
+
+def _variances_within(gaussians: Gaussians) -> Tensor:
+    """Variance of each feature in each component, (K, F)."""
+    _, means, covariances, kind = gaussians
     within = covariances.diagonal(dim1=-2, dim2=-1) if kind in ("full", "tied") else covariances
-    within = within[:, None] if kind == "spherical" else within
-    return weights @ (within.expand_as(means) + (means - weights @ means).square())
+    return (within[:, None] if kind == "spherical" else within).expand_as(means)
+
+
+def _typical_rows(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
+    """Rows whose columns, each alone, are spread as under the mixture, (n, F), and their weights, (n,).
+
+    A batch may be all of one component, and says nothing of how far apart they are.
+    """
+    means = gaussians.means
+    n = max(1, min(QUANTILES, QUARTILE_ROWS // len(means)))
+    places = torch.special.ndtri((torch.arange(n, dtype=means.dtype, device=means.device) + 0.5) / n)
+    rows = means + places[:, None, None] * _variances_within(gaussians).sqrt()
+    return rows.flatten(0, 1), gaussians.weights.repeat(n) / n

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["Prepared", "filled", "usual_variances"]
+__all__ = ["QUARTILE_ROWS", "Prepared", "filled", "usual_variances"]
 
 BLOCK_NUMBERS = 2**20
 
