@@ -48,7 +48,7 @@ class BaseGaussianGiven(BaseMixture):
 
     @abstractmethod
     def _rule(self, variances: Tensor, rows: Tensor, weight: Tensor | None) -> CovarianceRule:
-        """What keeps covariances from collapsing, of features with these variances; and some of the rows, or what stands for them."""
+        """What keeps covariances from collapsing, of features with these variances, and rows that are spread alike."""
 
     @abstractmethod
     def _take_mixture(self, gaussians: Gaussians) -> None:
