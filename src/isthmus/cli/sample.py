@@ -57,9 +57,8 @@ def run(arguments: list[str]) -> None:
     if options.prior == "none" and options.keep:
         raise UsageError("expected --keep with --prior gaussian or mixture, which it keeps")
     estimator: Any = load_run(options.run)
-    if (
-        not hasattr(estimator, "sample") or is_regressor(estimator) or is_classifier(estimator)
-    ):  # they draw y given rows
+    draws_targets = is_regressor(estimator) or is_classifier(estimator)  # given rows, and not rows
+    if draws_targets or not hasattr(estimator, "sample"):
         raise ValueError(
             f"Expected a model to draw rows from in {options.run}, got {type(estimator).__name__}, which has no "
             "distribution of rows; use isthmus encode, evaluate or predict."
