@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial
+from inspect import signature
 from numbers import Integral
 from typing import Any, get_args
 
@@ -18,12 +20,14 @@ from .parameters import Parameters
 from .posterior import Posterior, Step
 from .problem import Problem, finite_start
 from .starts import mixture_of, other_optima
+from .stochastic import fit_family
 from .variational import FEW, MeanFieldFit, fit_mean_field, mean_field_noise
 from .weigh import TRUSTED_KHAT, Weighed, weigh, weigh_surely
 
 __all__ = ["fit_posterior"]
 
 CHECKED_KHAT = 0.3  # from which on heavier tails are tried
+LOST = 5.0  # nats by which a weight may exceed the mean one where an approximation reaches
 MISSED = 0.05  # nats of evidence that a family may miss: a twentieth of the posterior
 ENOUGH = 0.25  # of the draws, as effective sample size; with fewer, a better family is looked for
 
@@ -101,6 +105,7 @@ def fit_posterior(
         raise ValueError(f"Expected family to be one of {', '.join(FAMILIES)}, got {family!r}")
     if direction not in get_args(Direction):
         raise ValueError(f"Expected direction to be one of {', '.join(get_args(Direction))}, got {direction!r}")
+    _check_options(family, direction, options)
     if n_weighed < 100:
         raise ValueError(f"Expected n_weighed >= 100, as fewer draws have no tail to judge by, got {n_weighed}")
     if isinstance(n_starts, bool) or not isinstance(n_starts, Integral) or n_starts < 0:
@@ -122,6 +127,17 @@ def fit_posterior(
     return _posterior(problem, fit, tried, [], generator)
 
 
+def _check_options(family: str, direction: str, options: Mapping[str, Any]) -> None:
+    """Names that nothing takes are refused: those of `fit_family` are taken where it is what fits."""
+    own = list(signature(fit_posterior).parameters)[:-1]
+    passed = [] if (family, direction) == ("auto", "reverse") else list(signature(fit_family).parameters)[2:]
+    unknown = [name for name in options if name not in passed or name == "generator"]
+    if unknown:
+        close = get_close_matches(unknown[0], own + passed, 1, 0.5)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(own[2:])}"
+        raise TypeError(f"Expected no argument {unknown[0]} with family={family!r} and direction={direction!r}; {hint}")
+
+
 def _mean_field(
     problem: Problem, start: Any, n_draws: int | None, generator: torch.Generator
 ) -> tuple[MeanFieldFit, Tensor]:
@@ -138,7 +154,11 @@ def _climbing(
 ) -> Posterior:
     """Linear response first; richer families while k-hat says that it is no stand-in."""
     target, notes = problem.log_density, []
-    others = other_optima(fit, few, n_starts, generator, problem.free_names)
+    others: list[MeanFieldFit] = []
+    try:
+        others = other_optima(fit, few, n_starts, generator, problem.free_names)
+    except Exception as error:  # whatever a user's function may raise far out; the fit itself does not go there
+        notes.append(f"Other optima were not looked for, as the log-density fails far from this one: {error}.")
     several = None
     if others:
         notes.append(_about_others(fit, others))
@@ -149,8 +169,10 @@ def _climbing(
         first = fit_named("linear-response", problem, fit, generator)
     tried = _with_tails(target, first, None if others else heavier_tails(fit), n_weighed, generator)
     if not any(_is_good(*pair) for pair in tried):
+        known = torch.stack([one.family.location.detach() for one in [fit, *others]])
         for candidate in climb(problem, fit, several, generator, notes):
-            tried.append((candidate, weigh_surely(target, candidate.family, n_weighed, generator)))
+            weighed = weigh_surely(target, candidate.family, n_weighed, generator)
+            tried.append((candidate, weighed._replace(whole=_covers(target, weighed, known))))
             if _is_good(*tried[-1]):
                 break
     return _posterior(problem, fit, tried, notes, generator)
@@ -174,6 +196,13 @@ def _with_tails(
     return [(first, weighed), (tails, further)]
 
 
+def _covers(target: LogDensity, weighed: Weighed, optima: Tensor) -> bool:
+    """Whether a draw at each optimum that is known would have no weight out of all proportion: a fit may lose some."""
+    with torch.no_grad():
+        log_weights = target.values(optima).double() - weighed.family().log_prob(optima).double()
+    return bool(log_weights.max() <= weighed.log_evidence + LOST)
+
+
 def _is_good(candidate: Candidate, weighed: Weighed) -> bool:
     return candidate.converged and weighed.trusted and weighed.effective_sample_size >= ENOUGH * len(weighed.draws)
 
@@ -190,10 +219,9 @@ def _posterior(
     least = max(weighed.least_evidence for _, weighed in tried) - MISSED
     tried = [(one, weighed._replace(whole=weighed.whole and weighed.log_evidence >= least)) for one, weighed in tried]
 
-    def worth(pair: tuple[Candidate, Weighed]) -> tuple[bool, bool, bool, float]:
-        candidate, weighed = pair
-        good = _is_good(*pair)
-        return good, weighed.trusted, candidate.converged, 0.0 if good else weighed.bound
+    def worth(pair: tuple[Candidate, Weighed]) -> tuple[bool, bool, float]:
+        good, weighed = _is_good(*pair), pair[1]
+        return good, weighed.trusted, 0.0 if good else weighed.bound
 
     candidate, weighed = max(reversed(tried), key=worth)  # of good ones the last: it was looked for to be surer
     steps = [
@@ -221,7 +249,7 @@ def _story(
         said.append("Moments and draws are importance-corrected.")
     elif not weighed.whole:
         said.append(
-            "Draws of another family that was tried found mass that these miss: the mean may be useful, the rest is "
+            "Draws of another family that was tried find mass that these may miss: the mean may be useful, the rest is "
             "not to be trusted; reparameterise the model, or try family='flow' or 'mixture'."
         )
     else:

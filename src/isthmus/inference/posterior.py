@@ -57,8 +57,8 @@ class Posterior:
         approximation: it, a `Family`; its own moments are `approximation_mean` and `approximation_sd`.
         khat: shape of the importance weights' tail: below 0.5 good, up to 0.7 usable, above not to be trusted.
         effective_sample_size: how many independent draws of the posterior the weighted ones are worth.
-        bound, bound_error: of the log evidence, in nats, and its standard error.
-        log_evidence: its estimate by the smoothed weights, in nats.
+        log_evidence, log_evidence_error: its estimate by the smoothed weights, in nats, and its standard error.
+        bound, bound_error: the approximation's, below it, and its standard error; far below for heavy tails.
         converged: whether the optimiser ended at an optimum.
         reliable: converged, and k-hat at most 0.7.
         n_evaluations: log-densities, gradients and products with a Hessian computed, a draw each.
@@ -87,6 +87,7 @@ class Posterior:
         self.family, self.converged, self.message = family, converged, message
         self.khat, self.bound, self.bound_error = weighed.khat, weighed.bound, weighed.bound_error
         self.effective_sample_size, self.log_evidence = weighed.effective_sample_size, weighed.log_evidence
+        self.log_evidence_error = weighed.log_evidence_error
         self._weights = weighed.log_weights.exp()
 
     @property
@@ -221,6 +222,7 @@ class Posterior:
             "bound": self.bound,
             "bound_error": self.bound_error,
             "log_evidence": self.log_evidence,
+            "log_evidence_error": self.log_evidence_error,
             "effective_sample_size": self.effective_sample_size,
             "converged": self.converged,
             "reliable": self.reliable,
@@ -231,11 +233,15 @@ class Posterior:
         return _plain(found)
 
     def __repr__(self) -> str:
-        error = f" ± {self.bound_error:.2g}" if self.bound_error == self.bound_error else ""
+        value, error = self.bound, self.bound_error
+        if self._weighed.trusted:  # of heavy tails the bound is far below, or minus infinity
+            value, error = self.log_evidence, self.log_evidence_error
+        shown = f"{'log evidence' if self._weighed.trusted else 'bound'} {value:.4f}"
+        shown += f" ± {error:.2g}" if error == error else ""
         verdict = "reliable" if self.reliable else "NOT RELIABLE"
         return (
             f"Posterior of {self.dim} dimensions by {self.family}: {verdict}; k-hat {self.khat:.2f}, "
-            f"bound {self.bound:.4f}{error} nats, effective sample size {self.effective_sample_size:.0f} of "
+            f"{shown} nats, effective sample size {self.effective_sample_size:.0f} of "
             f"{len(self._weights)}, {'converged' if self.converged else 'NOT converged'}\n{self.message}"
         )
 

@@ -20,6 +20,7 @@ __all__ = ["mixture_of", "other_optima"]
 Vector = NDArray[np.float64]
 DENSER = 1.0  # nats above the optimum's density: points that end there may lead to another one within its scale
 MOST = 8  # optima to look for
+LIKELY = 7.0  # by which log scales of two optima may differ
 ALIKE = 0.6  # log scales of one optimum, found from few draws and from more
 WORSE = 12.0  # nats; an optimum of that much less evidence holds nothing of the posterior
 BANDS, LOOKED_AT = 32, 32  # distances, and points at each, of which one climbs too
@@ -54,8 +55,10 @@ def other_optima(
         value, gradient = rough.value_and_gradient(theta)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             continue
+        here = rough.second_order(theta)[1]()[1]
+        here = here if np.isfinite(here).all() else hessian
         led = lbfgs(
-            rough.value_and_gradient, theta, hessian=hessian, tolerance=0.03, max_iter=20,
+            rough.value_and_gradient, theta, hessian=here, tolerance=0.03, max_iter=20,
             enough=lambda theta: any(_same(theta, known, within=0.3) for known in found),
         )  # fmt: skip
         if any(_same(led.theta, known) for known in found):
@@ -145,10 +148,18 @@ def _ends(fit: MeanFieldFit, generator: torch.Generator) -> list[Vector]:
             break
         if all((ends[index] - other).norm() > _apart(dim) for other in kept[gain > DENSER :]):
             kept.append(ends[index])
-            # Of as much mass as the known optimum holds, its volume is less by as much as its density is more.
-            log_scale = fit.optimum.theta[dim:] - np.clip(gain / dim, -2, 2)
-            starts.append(np.concatenate([(location + unit @ ends[index]).double().cpu().numpy(), log_scale]))
+            starts.append(_with_scales(target, location + unit @ ends[index], fit.optimum.theta[dim:]))
     return starts
+
+
+def _with_scales(target: LogDensity, point: Tensor, log_scale: Vector) -> Vector:
+    """Parameters (m, log s) at a point: scales by the curvature there, or those of another optimum if there is none."""
+    dim = len(point)
+    product = target.curvature(point[None])[2]
+    curvature = -product(torch.eye(dim, dtype=point.dtype, device=point.device)[:, None])[:, 0].diagonal()
+    own = (-0.5 * curvature.clamp(min=1e-300).log()).double().cpu().numpy()
+    bent = (curvature > 0).cpu().numpy() & (np.abs(own - log_scale) < LIKELY)
+    return np.concatenate([point.double().cpu().numpy(), np.where(bent, own, log_scale)])
 
 
 def _climbed(target: LogDensity, location: Tensor, unit: Tensor, whitened: Tensor) -> tuple[Tensor, Tensor]:

@@ -61,10 +61,15 @@ class Weighed(NamedTuple):
         return float(self.sample.smoothed_log_evidence) if self.sample is not None else -inf
 
     @property
+    def log_evidence_error(self) -> float:
+        """Its standard error, by the raw weights; NaN where all of them are zero."""
+        return float(self.sample.standard_error) if self.sample is not None else nan
+
+    @property
     def least_evidence(self) -> float:
         """What the log evidence is hardly below, in nats: the bound by five errors, or the estimate by two."""
         by_bound = self.bound - 5 * self.bound_error if self.bound > -inf else -inf
-        by_weights = self.log_evidence - 2 * float(self.sample.standard_error) if self.sample is not None else -inf
+        by_weights = self.log_evidence - 2 * self.log_evidence_error if self.sample is not None else -inf
         return max(by_bound, by_weights)
 
     @property
