@@ -93,6 +93,7 @@ def fit_laplace(
     prior = f"{precision or 'found'}, each_input={each_input}, last_layer={last_layer}, noise={noise or 'found'}"
     history: History = []
     before = {"epoch": 0, "step": 0}
+    found, log_evidence = [], torch.zeros(n_networks)
     training.begin()
     for i in range(rounds + 1):
         final = i == rounds
