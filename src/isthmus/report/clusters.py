@@ -121,7 +121,9 @@ def cluster_points(view: ModelView, theme: Theme = LIGHT) -> Figure:
 
 def _plane(view: ModelView) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, str]]:
     """Rows (n, 2) in a plane, and how they come there: an origin (F,), axes (F, 2), and the axes' names."""
-    x = np.nan_to_num(np.asarray(view.data.x, np.float64).reshape(len(view.data.x), -1))
+    x = np.asarray(view.data.x, np.float64).reshape(len(view.data.x), -1)
+    if np.isnan(x).any():
+        x = np.asarray(view.estimator.impute(x))  # models that take gaps fill them; anywhere else they would be far off
     n_features = x.shape[1]
     if n_features <= 2:
         names = view.data.feature_names or ("column 1", "column 2")

@@ -81,7 +81,7 @@ class Network:
     data: Layer
     encoder: tuple[Layer, ...] | None
     code: Layer
-    kind: Literal["point", "sampled", "classes"]
+    kind: Literal["point", "sampled", "classes", "density"]
     decoder: tuple[Layer, ...] | None
     output: Layer
     loss: str = ""
@@ -151,7 +151,7 @@ def describe(estimator: Any) -> Network:
         tied = noise == ""  # with noise, codes are drawn towards 0, and no longer what the transposed weights give
         return Network(data, (), code, "point", (), replace(data, label=noise), _linear_loss(estimator), tied=tied)
     if isinstance(model, Conditional):
-        return _classifier(estimator, data, model)
+        return _predictor(estimator, data, model)
     encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
     head = getattr(encoder, "head", None)
     told = _n_conditions(estimator)
@@ -170,10 +170,13 @@ def describe(estimator: Any) -> Network:
     )
 
 
-def _classifier(estimator: Any, data: Layer, model: Conditional) -> Network:
-    """A model p(y|x): an encoder whose code is the probabilities of classes."""
-    classes = Layer(len(estimator.classes_), label=_head_name(model.head))
-    return Network(data, _layers(steps(model, data.size)), classes, "classes", None, classes, r"$-\log p(y \mid x)$")
+def _predictor(estimator: Any, data: Layer, model: Conditional) -> Network:
+    """A model p(y|x): an encoder whose code is the probabilities of classes, or the density of numbers."""
+    kind, n_outputs = (
+        ("classes", len(estimator.classes_)) if hasattr(estimator, "classes_") else ("density", estimator.n_targets_)
+    )
+    y = Layer(n_outputs, label=_head_name(model.head))
+    return Network(data, _layers(steps(model, data.size)), y, kind, None, y, r"$-\log p(y \mid x)$")
 
 
 def _linear_loss(estimator: Any) -> str:

@@ -135,7 +135,12 @@ def _sizes(axes: Axes, x: float, part: str, layer: Layer, network: Network, them
     else:
         text, note = f"{layer.size:,}", layer.shape
     if part == "code":
-        notes = {"point": "code $z$", "sampled": r"$z = \mu + \sigma\epsilon$", "classes": "classes"}
+        notes = {
+            "point": "code $z$",
+            "sampled": r"$z = \mu + \sigma\epsilon$",
+            "classes": "classes",
+            "density": "density",
+        }
         note = notes[network.kind]
     _write(axes, x, 0.47, text, theme.ink, 8.5, va="bottom")
     _write(axes, x, 0.44, note, theme.soft, 7, va="top")
@@ -147,10 +152,10 @@ def _headings(axes: Axes, network: Network, parts: list[str], places: list[float
     code = places[parts.index("code")]
     if network.encoder is not None:
         end = places[parts.index("posterior")] if "posterior" in parts else code
-        name = "classifier" if network.kind == "classes" else "encoder"
+        name = {"classes": "classifier", "density": "network"}.get(network.kind, "encoder")
         _span(axes, places[0], end, y, name, theme.models[0], theme)
         _write(axes, places[0], y + 0.3, "$x$", theme.ink, 10)
-    if network.kind == "classes":
+    if network.kind in ("classes", "density"):
         _write(axes, code, y + 0.3, r"$p(y \mid x)$", theme.ink, 10)
     if network.decoder is not None:
         name = "decoder (tied)" if network.tied else "decoder"

@@ -110,10 +110,10 @@ class DataView:
         return float(np.maximum(np.partition(squared, int(itself), axis=1)[:, int(itself)], 0).mean())
 
     def table(self, x: np.ndarray) -> np.ndarray:
-        """Rows (n, d) of examples, each feature standardised as in the training examples."""
+        """Rows (n, d) of examples, each feature standardised as in the training examples; gaps at its mean."""
         train = np.asarray(self.x_train, np.float64).reshape(len(self.x_train), -1)
         mean, scale = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
-        return (np.asarray(x, np.float64).reshape(len(x), -1) - mean) / np.where(scale > 0, scale, 1)
+        return np.nan_to_num((np.asarray(x, np.float64).reshape(len(x), -1) - mean) / np.where(scale > 0, scale, 1))
 
 
 @dataclass(frozen=True)
