@@ -1,9 +1,10 @@
 """Posteriors: the nine of posteriordb by `fit_posterior` with its defaults, against Pyro's AutoNormal.
 
 Pyro takes 3,000 steps of Adam at 0.01 with one draw each, as its tutorials do; both get the same log-densities, float64
-and one process each. Errors are those of the parameters that posteriordb's 10,000 reference draws are about: of means
-in the reference's standard deviations, of sds relative to them; medians over parameters, then over seeds. Reading the
-data is not timed, nor are the draws that moments are taken from.
+and one process each with one thread: arrays are small, and more threads wait for each other. Errors are those of the
+parameters that posteriordb's 10,000 reference draws are about: of means in the reference's standard deviations, of sds
+relative to them; medians over parameters, then over seeds. Reading the data is not timed, nor are the draws that
+moments are taken from.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ def summary(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def posteriordb(size: Size) -> dict[str, Any]:
     """Each of the posteriors."""
+    torch.set_num_threads(1)
     folder = Path(os.environ["ISTHMUS_DATA"])
     peers: dict[str, str] = {}
     with workers() as start:

@@ -46,6 +46,7 @@ def moments(posterior: Posterior, guide: AutoNormal) -> tuple[Tensor, Tensor]:
 def fit(line: Line, name: str, folder: str, n_steps: int, seed: int) -> None:
     """Fit one posterior; answers seconds, means and sds."""
     torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
     posterior = load(name, folder)
     pyro.clear_param_store()
     pyro.set_rng_seed(seed)
