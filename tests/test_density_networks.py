@@ -290,3 +290,9 @@ def test_bad_mixture_heads_are_refused():
         MixtureHead(2, 1, n_components=0)
     with pytest.raises(ValueError, match="covariance as 'diag' or 'full'"):
         MixtureHead(2, 1, n_components=2, covariance="tied")
+
+
+@pytest.mark.parametrize("kind", [DensityNetwork, DensityNetworkClassifier])
+def test_one_row_is_too_few(kind):
+    with pytest.raises(ValueError, match="at least (2 rows|two classes)"):
+        kind(hidden=()).fit(np.zeros((1, 2)), np.zeros(1))

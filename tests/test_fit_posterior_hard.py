@@ -74,6 +74,16 @@ WRONG = {
 }
 
 
+def test_an_error_in_the_function_says_in_which_line():
+    weights = torch.ones(5, dtype=FLOAT)
+
+    def log_density(x):
+        return x @ weights
+
+    with pytest.raises(ValueError, match=r"got an error in line \d+ of .*test_fit_posterior_hard\.py: "):
+        fit_posterior(log_density, 2)
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_what_can_t_be_fitted_is_said(name):
     function, dim, error, words = WRONG[name]

@@ -69,7 +69,7 @@ def test_dim_stands_for_a_plain_vector(tmp_path, capsys):
         (FILE, ["--name", "log_densty"], 1, "did you mean 'log_density'"),
         (FILE, ["--family", "full-rnk"], 2, "did you mean 'full-rank'"),
         (FILE, ["--out", "draws.csv"], 2, "ends in .npz"),
-        (FILE, ["--n", "3"], 1, "n_weighed"),
+        (FILE, ["--n", "3"], 2, "at least 100 draws"),
         ("log_density = lambda x: -x @ x\n", [], 1, "expected parameters or dim"),
         ("dim = 2\nlog_density = lambda x: 0 * x.sum()\n", [], 1, "the posterior is improper"),
         ("dim = 2\nlog_density = lambda x: x\n", [], 1, "sum over everything"),

@@ -49,6 +49,8 @@ def run(arguments: list[str]) -> None:
     options = parse(PosteriorOptions, arguments, "posterior")
     if options.out is not None and options.out.suffix != ".npz":
         raise UsageError(f"--out: expected a file that ends in .npz, got {options.out}")
+    if options.n < 100:
+        raise UsageError(f"--n: expected at least 100 draws, got {options.n}")
     from ..inference import fit_posterior
     from ..inference.climb import FAMILIES
 

@@ -67,6 +67,8 @@ class BaseDensityNetwork(TargetRows, TrainingParameters):
         self, X: Any, y: Any, sample_weight: Any, validation: Any, folder: str | Path | None, resume: bool
     ) -> None:
         train, held_out = self._train_rows(X, y, sample_weight), None
+        if train.n_rows < 2:
+            raise ValueError(f"Expected at least 2 rows, got n_samples = {train.n_rows}.")
         seed = self._seed(folder if resume else None)
         if validation is not None:
             held_out = self._watched_rows(validation)

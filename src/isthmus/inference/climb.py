@@ -16,12 +16,14 @@ from .problem import Problem
 from .stochastic import fit_family
 from .variational import DENSE, RESPONSE, MeanFieldFit, fit_full_rank
 
-__all__ = ["FAMILIES", "Candidate", "climb", "fit_named", "heavier_tails", "matched"]
+__all__ = ["FAMILIES", "MOST_FOR_TAILS", "Candidate", "climb", "fit_named", "heavier_tails", "matched"]
 
 # Names that `fit_posterior` takes; "linear-response" is the mean-field fit with covariances by linear response.
 FAMILIES = ("auto", "mean-field", "linear-response", "full-rank", "low-rank", "mixture", "flow", "laplace")
 
-MOST_FOR_TAILS = 50  # dimensions; in more, too few draws of heavier tails are where the mass is
+MOST_FOR_TAILS = 50
+"""Dimensions; in more, too few draws of heavier tails are where the mass is."""
+
 TAIL_DF = 3.0  # the heaviest tails of finite variance with whole degrees of freedom
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -155,7 +156,8 @@ class LogDensity:
             single, cause = _outcome(self.function, points[0])
         if cause is not None and reason is not None:
             raise ValueError(
-                f"Expected a log-density of a vector ({self.dim},) or of draws (S, {self.dim}), got an error: {cause}"
+                f"Expected a log-density of a vector ({self.dim},) or of draws (S, {self.dim}), got an error"
+                f"{_place(cause)}: {cause}"
             ) from cause
         if cause is None and not isinstance(single, Tensor):
             raise TypeError(f"Expected the log-density to return a tensor, got {type(single).__name__}")
@@ -177,6 +179,15 @@ def _outcome(function: Callable, points: Tensor) -> tuple[object, Exception | No
         return function(points), None
     except Exception as error:  # whatever a user's function may raise; it is said if nothing else works
         return None, error
+
+
+def _place(error: Exception) -> str:
+    """In which line of the user's own code an error arose."""
+    import traceback
+
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if "/site-packages/" not in frame.filename]
+    own = [frame for frame in lines if Path(__file__).parent.parent not in Path(frame.filename).parents]
+    return f" in line {own[-1].lineno} of {own[-1].filename}" if own else ""
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

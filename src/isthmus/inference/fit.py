@@ -12,7 +12,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from .climb import FAMILIES, Candidate, climb, fit_named, heavier_tails, matched
+from .climb import FAMILIES, MOST_FOR_TAILS, Candidate, climb, fit_named, heavier_tails, matched
 from .density import LogDensity
 from .divergences import Direction
 from .linear_response import linear_response_of
@@ -22,7 +22,7 @@ from .problem import Problem, finite_start
 from .starts import mixture_of, other_optima
 from .stochastic import fit_family
 from .variational import FEW, MeanFieldFit, fit_mean_field, mean_field_noise
-from .weigh import TRUSTED_KHAT, Weighed, weigh, weigh_surely
+from .weigh import TRUSTED_KHAT, Weighed, missed_share, weigh, weigh_surely
 
 __all__ = ["fit_posterior"]
 
@@ -172,7 +172,10 @@ def _climbing(
         known = torch.stack([one.family.location.detach() for one in [fit, *others]])
         for candidate in climb(problem, fit, several, generator, notes):
             weighed = weigh_surely(target, candidate.family, n_weighed, generator)
-            tried.append((candidate, weighed._replace(whole=_covers(target, weighed, known))))
+            whole = _covers(target, weighed, known)
+            if whole and _is_good(candidate, weighed) and target.dim <= MOST_FOR_TAILS:
+                whole = missed_share(target, weighed, 2 * n_weighed, generator) <= MISSED
+            tried.append((candidate, weighed._replace(whole=whole)))
             if _is_good(*tried[-1]):
                 break
     return _posterior(problem, fit, tried, notes, generator)

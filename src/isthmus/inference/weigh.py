@@ -10,16 +10,17 @@ from torch import Tensor
 
 from .density import LogDensity
 from .draws import standard_draws
-from .families import Family, LinearFamily
+from .families import Family, LinearFamily, Student
 from .importance import ImportanceSample
 
-__all__ = ["TRUSTED_KHAT", "Weighed", "weigh", "weigh_surely"]
+__all__ = ["TRUSTED_KHAT", "Weighed", "missed_share", "weigh", "weigh_surely"]
 
 TRUSTED_KHAT = 0.7
 """Above it, no estimate from the draws is to be trusted (Vehtari et al. 2024)."""
 
 # From here up to that, k-hat is told from many draws: of few, a tail that is out of their reach looks short.
 DOUBTED_KHAT, MANY = 0.4, 20_000
+WIDER, HARDLY = 1.5, 3.0  # times as wide; nats below the target's density
 
 
 class Weighed(NamedTuple):
@@ -119,3 +120,29 @@ def weigh_surely(log_density: LogDensity, family: Family, n_draws: int, generato
     if DOUBTED_KHAT < weighed.khat <= TRUSTED_KHAT and n_draws < MANY:
         return weigh(log_density, family, MANY, generator)
     return weighed
+
+
+def missed_share(log_density: LogDensity, weighed: Weighed, n_draws: int, generator: torch.Generator) -> float:
+    """The share of the target's mass that wide draws find where an approximation has hardly any density.
+
+    Its own draws can't tell: weights of a flow that ends short of a bend are even.
+
+    Args:
+        log_density: the target.
+        weighed: the approximation.
+        n_draws: of Student's t with the moments of the approximation's draws, and wider.
+        generator: where they come from.
+
+    Returns:
+        an estimate between 0 and 1, or somewhat above; 0 where moments are none.
+    """
+    own = weighed.draws.double()
+    factor, failed = torch.linalg.cholesky_ex(torch.cov(own.T).reshape(log_density.dim, log_density.dim))
+    if failed or not factor.isfinite().all():
+        return 0.0
+    wide = Student(log_density.dim, own.mean(0), WIDER * factor, df=3.0, dtype=log_density.dtype).to(own.device)
+    with torch.no_grad():
+        points = wide.draw(n_draws, generator)
+        log_p = log_density.values(points).double() - weighed.log_evidence
+        beyond = weighed.family().log_prob(points).double() < log_p - HARDLY
+        return float((log_p - wide().log_prob(points).double())[beyond].exp().sum() / n_draws)

@@ -140,12 +140,15 @@ def _plane(view: ModelView) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[s
 
 def cluster_weights(view: ModelView, theme: Theme = LIGHT) -> Figure:
     """How large the clusters are, as bars, the largest first."""
+    from matplotlib.ticker import MaxNLocator
+
     found = np.sort(shares(view))[::-1]
     figure = new_figure(4.0, 2.4, theme)
     axes: Axes = figure.add_subplot()
     polish(axes, theme, x="components, the largest first", y="share of the data")
     axes.bar(np.arange(1, len(found) + 1), found, color=theme.models[0], width=0.8)
     axes.set_xlim(0.4, len(found) + 0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -154,8 +157,9 @@ def _bound_curve(history: Sequence[float], theme: Theme, colour: str) -> Figure:
     axes: Axes = figure.add_subplot()
     polish(axes, theme, x="step", y="bound, nats an example")
     axes.plot(np.arange(len(history)), history, color=colour, linewidth=1.6)
-    if len(history) > 4:  # the first step would flatten all that follows
-        low, high = history[1], history[-1]
+    axes.ticklabel_format(axis="y", useOffset=False)
+    low, high = history[min(1, len(history) - 1)], history[-1]
+    if len(history) > 4 and high - low > 0.01 * (high - history[0]):  # the first step would flatten all that follows
         axes.set_ylim(low - 0.1 * (high - low) - 1e-9, high + 0.1 * (high - low) + 1e-9)
     return figure
 
