@@ -172,11 +172,13 @@ def _climbing(
         known = torch.stack([one.family.location.detach() for one in [fit, *others]])
         for candidate in climb(problem, fit, several, generator, notes):
             weighed = weigh_surely(target, candidate.family, n_weighed, generator)
-            whole = _covers(target, weighed, known)
-            if whole and _is_good(candidate, weighed) and target.dim <= MOST_FOR_TAILS:
-                whole = missed_share(target, weighed, 2 * n_weighed, generator) <= MISSED
-            tried.append((candidate, weighed._replace(whole=whole)))
-            if _is_good(*tried[-1]):
+            weighed = weighed._replace(whole=_covers(target, weighed, known))
+            good = _is_good(candidate, weighed)
+            if good and target.dim <= MOST_FOR_TAILS:
+                good = missed_share(target, weighed, 2 * n_weighed, generator) <= MISSED
+                weighed = weighed._replace(whole=good)
+            tried.append((candidate, weighed))
+            if good:
                 break
     return _posterior(problem, fit, tried, notes, generator)
 

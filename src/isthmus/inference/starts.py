@@ -52,10 +52,10 @@ def other_optima(
     found, starts, tried = [fit], _ends(fit, generator), 0
     while starts and len(found) <= MOST and tried < n_starts + len(found) - 1:
         theta, tried = starts.pop(0), tried + 1
-        value, gradient = rough.value_and_gradient(theta)
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+        value, derivatives = rough.second_order(theta)
+        if not np.isfinite(value):
             continue
-        here = rough.second_order(theta)[1]()[1]
+        here = derivatives()[1]
         here = here if np.isfinite(here).all() else hessian
         led = lbfgs(
             rough.value_and_gradient, theta, hessian=here, tolerance=0.03, max_iter=20,
