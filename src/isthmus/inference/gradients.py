@@ -9,7 +9,7 @@ estimators are of all layers together.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from .paths import Posteriors, Samples, log_prob_of, own_log_prob, path_log_prob
 __all__ = [
     "Baseline",
     "Gradient",
+    "check_estimator",
     "evidence_bound",
     "importance_weighted_bound",
     "leave_one_out",
@@ -30,6 +31,21 @@ Gradient = Literal["reparameterised", "stl", "score", "dreg"]
 
 Baseline = Literal["leave_one_out", "none"]
 """Control variates of the score function."""
+
+
+def check_estimator(gradient: str, baseline: str, n_samples: int, gradients: tuple[str, ...]) -> None:
+    """That an objective's estimator is one of these gradients, and has the samples that it takes.
+
+    Raises:
+        ValueError: it is none, or has too few.
+    """
+    if n_samples < 1:
+        raise ValueError(f"Expected n_samples >= 1, got {n_samples}.")
+    for name, value, allowed in (("gradient", gradient, gradients), ("baseline", baseline, get_args(Baseline))):
+        if value not in allowed:
+            raise ValueError(f"Expected {name} as one of {allowed}, got {value!r}.")
+    if gradient == "score" and baseline == "leave_one_out" and n_samples < 2:
+        raise ValueError("Expected n_samples >= 2 with gradient 'score' and baseline 'leave_one_out', got 1.")
 
 
 def leave_one_out(values: Tensor) -> Tensor:

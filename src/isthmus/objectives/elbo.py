@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from ..distributions import Point, kl_per_dimension
-from ..inference.gradients import Baseline, evidence_bound
+from ..inference.gradients import Baseline, check_estimator, evidence_bound
 from ..model import Layer, Trace
 from ..processes import batch_mean
 from .base import Loss, Objective
@@ -80,11 +80,9 @@ class ELBO(Objective):
         for name in ("beta", "free_bits", "warm_up"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"Expected {name} >= 0, got {getattr(self, name)}.")
-        if self.n_samples < 1:
-            raise ValueError(f"Expected n_samples >= 1, got {self.n_samples}.")
-        for name, allowed in (("kl", KL), ("gradient", Gradient), ("baseline", Baseline)):
-            if getattr(self, name) not in get_args(allowed):
-                raise ValueError(f"Expected {name} as one of {get_args(allowed)}, got {getattr(self, name)!r}.")
+        if self.kl not in get_args(KL):
+            raise ValueError(f"Expected kl as one of {get_args(KL)}, got {self.kl!r}.")
+        check_estimator(self.gradient, self.baseline, self.n_samples, get_args(Gradient))
         if self.free_bits and self.kl == "monte_carlo":
             raise ValueError("Expected kl 'auto' or 'analytic' with free_bits, whose KL of each dimension is exact.")
         if self.gradient == "stl" and (self.free_bits or self.kl == "analytic"):
@@ -92,8 +90,6 @@ class ELBO(Objective):
                 "Expected neither free_bits nor kl 'analytic' with gradient 'stl', whose KL is of samples; "
                 "use gradient 'reparameterised'."
             )
-        if self.gradient == "score" and self.baseline == "leave_one_out" and self.n_samples < 2:
-            raise ValueError("Expected n_samples >= 2 with gradient 'score' and baseline 'leave_one_out', got 1.")
 
     def loss(self, trace: Trace, model: nn.Module) -> Loss:
         """The negative bound of each example, and what free bits give back."""

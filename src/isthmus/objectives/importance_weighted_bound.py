@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 from torch import nn
 
-from ..inference.gradients import Baseline, Gradient, importance_weighted_bound
+from ..inference.gradients import Baseline, Gradient, check_estimator, importance_weighted_bound
 from ..inference.paths import log_prob_of
 from ..model import Trace
 from .base import Loss, Objective
@@ -61,13 +61,7 @@ class ImportanceWeightedBound(Objective):
     baseline: Baseline = "leave_one_out"
 
     def __post_init__(self) -> None:
-        if self.n_samples < 1:
-            raise ValueError(f"Expected n_samples >= 1, got {self.n_samples}.")
-        for name, allowed in (("gradient", Gradient), ("baseline", Baseline)):
-            if getattr(self, name) not in get_args(allowed):
-                raise ValueError(f"Expected {name} as one of {get_args(allowed)}, got {getattr(self, name)!r}.")
-        if self.gradient == "score" and self.baseline == "leave_one_out" and self.n_samples < 2:
-            raise ValueError("Expected n_samples >= 2 with gradient 'score' and baseline 'leave_one_out', got 1.")
+        check_estimator(self.gradient, self.baseline, self.n_samples, get_args(Gradient))
 
     def loss(self, trace: Trace, model: nn.Module) -> Loss:
         """The negative bound of each example; as terms, the parts of the ELBO by the same samples."""
